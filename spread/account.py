@@ -1,0 +1,238 @@
+"""One account: the offers it took part in, and the facts about it that each of them needs.
+
+A fact is sent to an offer when the account first acts in it, and again whenever it changes. What was sent is known in
+memory alone: after a restart it is sent once more, since only the offer's own state tells whether it had arrived.
+"""
+
+from collections.abc import Collection
+from typing import Final, TypeVar
+
+import msgspec
+
+from spread.events import AnyAct, Delete, Profile, Ties, canonical, merge
+from spread.facts import OfferFact, act_fact, delete_fact, profile_fact, ties_fact
+
+ENCODING: Final = 1
+
+
+class AccountFacts(msgspec.Struct, array_like=True):
+    """What is stored of one account.
+
+    `acts` are (id, offer, at in ms), `guest_in` (offer, at in ms): see `Account.take_act`.
+    """
+
+    version: int = ENCODING
+    acts: list[tuple[str, str, int]] = []
+    guest_in: list[tuple[str, int]] = []
+    deletes: list[Delete] = []
+    ties: list[Ties] = []
+    profiles: list[Profile] = []
+
+
+_E = TypeVar("_E", Delete, Profile)
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(AccountFacts)
+
+
+def encode_facts(facts: AccountFacts) -> bytes:
+    """Facts as they are stored."""
+    return _ENCODER.encode(facts)
+
+
+def decode_facts(stored: bytes) -> AccountFacts:
+    """Stored facts. Raises `ValueError` on another encoding or a damaged row."""
+    try:
+        facts = _DECODER.decode(stored)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"a stored account can't be read: {error}") from None
+    if facts.version != ENCODING:
+        raise ValueError(f"a stored account has encoding {facts.version}, this version reads {ENCODING}")
+    return facts
+
+
+class Account:
+    """The facts of one account; what it takes in, it answers with the facts to send and the offer for each."""
+
+    __slots__ = ("_sent", "acts", "deletes", "guest_in", "news", "offers", "profiles", "ties")
+
+    def __init__(self) -> None:
+        self.acts: dict[str, tuple[str, ...]] = {}
+        """The offers that deliveries of each own act named; as a rule one."""
+        self.offers: dict[str, int] = {}
+        """The offers it took part in, each with its latest act there (ms)."""
+        self.guest_in: frozenset[str] = frozenset()
+        """Those where its acts count although they name another offer."""
+        self.deletes: dict[str, Delete] = {}
+        self.ties: dict[str, Ties] = {}
+        self.profiles: dict[str, Profile] = {}
+        self.news: AccountFacts | None = None
+        """What has come since it was last stored."""
+        self._sent: frozenset[str] = frozenset()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__init__()  # type: ignore[misc]
+
+    def load(self, facts: AccountFacts) -> None:
+        """Take stored facts in."""
+        for id, offer, at in facts.acts:
+            self._name(id, offer, at)
+        for offer, at in facts.guest_in:
+            self._enter(offer, at)
+            self.guest_in |= {offer}
+        for delete in facts.deletes:
+            self.deletes[delete.id] = _merged(self.deletes.get(delete.id), delete)
+        for ties in facts.ties:
+            known = self.ties.get(ties.id)
+            if known is None or known.revision < ties.revision:
+                self.ties[ties.id] = ties
+        for profile in facts.profiles:
+            self.profiles[profile.id] = _merged(self.profiles.get(profile.id), profile)
+
+    def facts(self) -> AccountFacts:
+        """All facts, to be stored anew."""
+        return AccountFacts(
+            acts=[(id, offer, self.offers[offer]) for id, offers in self.acts.items() for offer in offers],
+            guest_in=[(offer, self.offers[offer]) for offer in sorted(self.guest_in)],
+            deletes=list(self.deletes.values()),
+            ties=list(self.ties.values()),
+            profiles=list(self.profiles.values()),
+        )
+
+    def take_act(self, act: AnyAct) -> tuple[bool, list[tuple[str, OfferFact]]]:
+        """Take a post, share, quote or reply; whether it is new, and what to send where.
+
+        With `for_offer` the act counts for another offer than it names, where its root was assigned to: the account
+        is a guest there. An act whose deliveries name several offers goes to all of them, and all learn which one it
+        counts for.
+        """
+        fact = act_fact(act)
+        if act.for_offer is not None:
+            new = act.for_offer not in self.guest_in
+            self._enter(act.for_offer, act.at)
+            if new:
+                self.guest_in |= {act.for_offer}
+                self._noted().guest_in.append((act.for_offer, act.at))
+                self._sent -= {act.for_offer}
+            sent = act.for_offer in self._sent
+            return new, [(act.for_offer, fact), *([] if sent else self._facts_for(act.for_offer))]
+        new = self._name(act.id, act.offer, act.at)
+        if new:
+            self._noted().acts.append((act.id, act.offer, act.at))
+        offers = self.acts[act.id]
+        out: list[tuple[str, OfferFact]] = [(act.offer, fact)]
+        if len(offers) > 1:
+            lowest = msgspec.structs.replace(fact, offer=min(offers, key=canonical))
+            out = [(offer, one) for offer in offers for one in (fact, lowest)]
+        for offer in offers:
+            if offer not in self._sent:
+                out += self._facts_for(offer)
+            elif self.deletes:
+                out += ((offer, delete_fact(d)) for d in self.deletes.values() if d.target == act.id)
+        return new, out
+
+    def take_delete(self, delete: Delete) -> tuple[bool, list[tuple[str, OfferFact]]]:
+        """Take a delete; whether it is new, and what to send where."""
+        known = self.deletes.get(delete.id)
+        merged = self.deletes[delete.id] = _merged(known, delete)
+        new = merged != known
+        if new:
+            self._noted().deletes.append(merged)
+        offers = self.offers if known is not None and new else self._concerned(merged)
+        return new, [(offer, delete_fact(merged)) for offer in offers]
+
+    def take_ties(self, ties: Ties) -> tuple[bool, list[tuple[str, OfferFact]]]:
+        """Take a list of ties; whether it says anything new, and what to send where."""
+        known = self.ties.get(ties.id)
+        if known is not None:
+            merged = merge(known, msgspec.structs.replace(ties, revision=known.revision))
+            if merged == known:
+                return False, [(offer, ties_fact(known)) for offer in self.offers]
+            merged.revision = known.revision + 1
+        else:
+            merged = msgspec.structs.replace(ties, revision=0)
+        self.ties[ties.id] = merged
+        self._noted().ties.append(merged)
+        return True, [(offer, fact) for fact in [ties_fact(merged)] for offer in self.offers]
+
+    def take_profile(self, profile: Profile) -> tuple[bool, list[tuple[str, OfferFact]]]:
+        """Take a profile snapshot; whether it is new, and what to send where."""
+        known = self.profiles.get(profile.id)
+        merged = self.profiles[profile.id] = _merged(known, profile)
+        new = merged != known
+        if new:
+            self._noted().profiles.append(merged)
+        return new, [(offer, profile_fact(merged)) for offer in self.offers]
+
+    def expire(self, horizon: int) -> bool:
+        """Drop what is older than `horizon` (ms); whether anything was.
+
+        The latest profile stays while any offer does.
+        """
+        offers = {offer: at for offer, at in self.offers.items() if at >= horizon}
+        self.guest_in &= offers.keys()
+        acts = {id: kept for id, named in self.acts.items() if (kept := tuple(o for o in named if o in offers))}
+        latest = max(self.profiles.values(), key=lambda p: (p.at, p.id), default=None) if offers else None
+        profiles = {p.id: p for p in self.profiles.values() if p.at >= horizon or p is latest}
+        ties = {t.id: t for t in self.ties.values() if t.at >= horizon}
+        deletes = {d.id: d for d in self.deletes.values() if d.at >= horizon}
+        before = (self.offers, self.acts, self.profiles, self.ties, self.deletes)
+        self.offers, self.acts, self.profiles, self.ties, self.deletes = offers, acts, profiles, ties, deletes
+        return before != (offers, acts, profiles, ties, deletes)
+
+    def forget_other(self, account: str) -> bool:
+        """Take another account out of this one's lists; whether it stood in any."""
+        found = False
+        for ties in self.ties.values():
+            for name in ("follows", "unfollows", "followed_by"):
+                listed = getattr(ties, name)
+                if listed and account in listed:
+                    setattr(ties, name, [other for other in listed if other != account])
+                    found = True
+        return found
+
+    def nbytes(self) -> int:
+        """Bytes of memory held, about."""
+        listed = sum(len(side) for t in self.ties.values() for side in (t.follows, t.unfollows, t.followed_by) if side)
+        return (
+            800 + 300 * len(self.acts) + 80 * listed + 400 * (len(self.ties) + len(self.profiles) + len(self.deletes))
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.offers or self.deletes or self.ties or self.profiles)
+
+    def _enter(self, offer: str, at: int) -> None:
+        self.offers[offer] = max(at, self.offers.get(offer, 0))
+
+    def _name(self, id: str, offer: str, at: int) -> bool:
+        self._enter(offer, at)
+        offers = self.acts.get(id, ())
+        if offer in offers:
+            return False
+        self.acts[id] = (*offers, offer)
+        return True
+
+    def _concerned(self, delete: Delete) -> Collection[str]:
+        """The offers that a delete may concern: those of its target, and those where the account is a guest."""
+        named = self.acts.get(delete.target)
+        if named is None:
+            return self.offers
+        return {*named, *self.guest_in}
+
+    def _noted(self) -> AccountFacts:
+        if self.news is None:
+            self.news = AccountFacts()
+        return self.news
+
+    def _facts_for(self, offer: str) -> list[tuple[str, OfferFact]]:
+        """Everything about the account that an offer needs."""
+        self._sent |= {offer}
+        facts: list[OfferFact] = [ties_fact(ties) for ties in self.ties.values()]
+        facts += (profile_fact(profile) for profile in self.profiles.values())
+        facts += (delete_fact(delete) for delete in self.deletes.values() if offer in self._concerned(delete))
+        return [(offer, fact) for fact in facts]
+
+
+def _merged(known: _E | None, event: _E) -> _E:
+    return event if known is None else merge(known, event)

@@ -1,0 +1,283 @@
+"""The social event (contract v1): what connectors send, and the one way into the domain.
+
+Decoding never raises: a message gives events, and a `Rejected` with its reason for each part that is none.
+Times are milliseconds since 1970 UTC. Ids are opaque strings of at most 512 bytes.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, field
+
+MAX_BATCH: Final = 5_000
+MAX_ID_BYTES: Final = 512
+MAX_TEXT_BYTES: Final = 64 * 1024
+DAY_MS: Final = 86_400_000
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+Network = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+"""A moment, up to the year 9999."""
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Followers = Annotated[int, Meta(ge=0, le=10**12)]
+"""Bounded so that a million of them add up in 64 bits."""
+Text = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
+Accounts = Annotated[list[Id], Meta(max_length=MAX_BATCH)]
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False, tag_field="kind"):
+    """What all kinds share. `for_offer` is set between the stages only: the offer that this copy is meant for."""
+
+    v: Literal[1]
+    id: Id
+    network: Network
+    at: Millis
+    source: Id | None = None
+    for_offer: Id | None = None
+
+
+class Act(Event, kw_only=True, omit_defaults=True, gc=False):
+    """An account did something with an offer."""
+
+    actor: Id
+    offer: Id
+    root: Id
+    also: list[Id] | None = None
+    followers: Followers | None = None
+
+
+class Post(Act, kw_only=True, omit_defaults=True, gc=False, tag="post"):
+    """A root: somebody published the offer."""
+
+    # Not a post's to say; between the stages it keeps that another delivery of the same id was no post and had one.
+    via: Id | None = field(default=None, name="via_of_another_delivery")
+    text: Text | None = None
+    urls: list[Text] | None = None
+    tags: list[Text] | None = None
+    role: Literal["company", "employee", "other"] | None = None
+
+
+class Share(Act, kw_only=True, omit_defaults=True, gc=False, tag="share"):
+    """A retweet, repost, reshare or boost."""
+
+    via: Id | None = None
+
+
+class Quote(Act, kw_only=True, omit_defaults=True, gc=False, tag="quote"):
+    """A share with words of its own."""
+
+    via: Id
+    text: Text | None = None
+
+
+class Reply(Act, kw_only=True, omit_defaults=True, gc=False, tag="reply"):
+    """Engagement; no node of the tree, though a `via` may lead through it."""
+
+    via: Id
+    text: Text | None = None
+
+
+class Delete(Event, kw_only=True, omit_defaults=True, gc=False, tag="delete"):
+    """`actor` took its own `target` back."""
+
+    actor: Id
+    target: Id
+
+
+class Ties(Event, kw_only=True, omit_defaults=True, gc=False, tag="ties"):
+    """Who follows whom around `actor`. `revision` counts the differing deliveries merged into this one (internal)."""
+
+    actor: Id
+    follows: Accounts | None = None
+    unfollows: Accounts | None = None
+    followed_by: Accounts | None = None
+    complete: bool | None = None
+    part: Count | None = None
+    of: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    list: Id | None = None
+    revision: int = 0
+
+
+class Profile(Event, kw_only=True, omit_defaults=True, gc=False, tag="profile"):
+    """The actor's follower count, a snapshot."""
+
+    actor: Id
+    followers: Followers
+
+
+class Counts(Event, kw_only=True, omit_defaults=True, gc=False, tag="counts"):
+    """Totals as the network states them."""
+
+    offer: Id
+    target: Id
+    shares: Count | None = None
+    likes: Count | None = None
+    replies: Count | None = None
+    impressions: Count | None = None
+    clicks: Count | None = None
+
+
+class Outcome(Event, kw_only=True, omit_defaults=True, gc=False, tag="outcome"):
+    """The funnel behind the post, never a candidate's data."""
+
+    offer: Id
+    stage: Literal["click", "application", "hire"]
+    n: Count
+    via: Id | None = None
+
+
+class Assign(Event, kw_only=True, omit_defaults=True, gc=False, tag="assign"):
+    """A person's correction: this root belongs to this offer."""
+
+    offer: Id
+    root: Id
+
+
+class Forget(Event, kw_only=True, omit_defaults=True, gc=False, tag="forget"):
+    """Erase this account."""
+
+    actor: Id
+
+
+class Gap(Event, kw_only=True, omit_defaults=True, gc=False, tag="gap"):
+    """The connector was blind for this window."""
+
+    from_: Millis = field(name="from")
+    to_: Millis = field(name="to")
+    why: Text
+
+
+AnyAct = Post | Share | Quote | Reply
+AnyEvent = AnyAct | Delete | Ties | Profile | Counts | Outcome | Assign | Forget | Gap
+
+
+class Rejected(msgspec.Struct):
+    """A part of a message that is no event, with the reason in words.
+
+    `index` is its place in the batch, or None where the whole message is refused.
+    """
+
+    reason: str
+    detail: str
+    raw: bytes
+    index: int | None = None
+
+
+_ONE: Final = msgspec.json.Decoder(AnyEvent)
+_MANY: Final = msgspec.json.Decoder(list[AnyEvent])
+_PARTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_BLANK: Final = b" \t\r\n"
+
+
+def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Rejected]:
+    """Read one message: an event, or an array of up to 5,000 of them.
+
+    `recorded_at` (ms) is the record's own timestamp; events more than a day ahead of it are refused. Without it
+    (a file has none) that is not judged. Never raises: what is bad comes back as `Rejected`, the rest is used.
+    """
+    is_batch = message[:64].lstrip(_BLANK).startswith(b"[")
+    # Escapes only make a text longer, so a pure ASCII message without them needs no look at single lengths in bytes.
+    plain = message.isascii() and b"\\u" not in message
+    try:
+        events: list[AnyEvent] = _MANY.decode(message) if is_batch else [_ONE.decode(message)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return list(_decode_parts(message, recorded_at)) if is_batch else [_rejected(message, error)]
+    if len(events) > MAX_BATCH:
+        return [Rejected("batch too long", f"{len(events)} events, at most {MAX_BATCH}", message)]
+    checked: list[AnyEvent | Rejected] = []
+    for index, event in enumerate(events):
+        fault = _fault(event, plain, recorded_at)
+        if fault is None:
+            checked.append(event)
+        else:
+            raw = msgspec.json.encode(event) if is_batch else message
+            checked.append(Rejected(fault[0], fault[1], raw, index if is_batch else None))
+    return checked
+
+
+def _decode_parts(message: bytes, recorded_at: int | None) -> Iterator[AnyEvent | Rejected]:
+    try:
+        parts = _PARTS.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        yield _rejected(message, error)
+        return
+    if len(parts) > MAX_BATCH:
+        yield Rejected("batch too long", f"{len(parts)} events, at most {MAX_BATCH}", message)
+        return
+    for index, part in enumerate(parts):
+        raw = bytes(part)
+        if raw.lstrip(_BLANK).startswith(b"["):
+            yield Rejected("not an object", "an array within an array", raw, index)
+            continue
+        for result in decode(raw, recorded_at):
+            if isinstance(result, Rejected):
+                result.index = index
+            yield result
+
+
+def _rejected(message: bytes, error: Exception) -> Rejected:
+    detail = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        reason = "not JSON"
+    elif "missing required field" in detail:
+        reason = "missing field"
+    elif "Invalid value" in detail and "`$.kind`" in detail:
+        reason = "unknown kind"
+    elif "length <=" in detail:
+        reason = "too long"
+    else:
+        reason = "mistyped field"
+    return Rejected(reason, detail, message)
+
+
+def _fault(event: AnyEvent, plain: bool, recorded_at: int | None) -> tuple[str, str] | None:
+    """What the types alone can't say, as reason and detail."""
+    if recorded_at is not None and event.at > recorded_at + DAY_MS:
+        return "from the future", f"at {event.at} is more than a day ahead of its record"
+    if type(event) is Post and event.root != event.id:
+        return "mistyped field", "a post is its own root"
+    if not plain:
+        for name in event.__struct_fields__:
+            value = getattr(event, name)
+            limit = MAX_TEXT_BYTES if name in ("text", "why") else MAX_ID_BYTES
+            if isinstance(value, str) and len(value) * 4 > limit and len(value.encode()) > limit:
+                return "too long", f"{name} has over {limit} bytes"
+            ids = value if isinstance(value, list) and name not in ("urls", "tags") else ()
+            if any(len(item) * 4 > limit and len(item.encode()) > limit for item in ids):
+                return "too long", f"an id in {name} has over {limit} bytes"
+    return None
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON (RFC 8785 for the values events have): the order in which differing deliveries are compared."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+_T = TypeVar("_T")
+
+
+def smaller(one: _T, other: _T) -> _T:
+    """Of two values of one field: the present one, and of two the smaller in canonical JSON."""
+    if other is None or one == other:
+        return one
+    if one is None or canonical(other) < canonical(one):
+        return other
+    return one
+
+
+_E = TypeVar("_E", bound=Event)
+
+
+def merge(one: _E, other: _E) -> _E:
+    """Two deliveries of one id, field by field. Commutative, associative and idempotent."""
+    return type(one)(**{name: smaller(getattr(one, name), getattr(other, name)) for name in one.__struct_fields__})
+
+
+def key(event: AnyEvent) -> str:
+    """The Kafka key of an event in `social-events`: its actor; the network of a gap; the offer of the rest."""
+    if isinstance(event, Gap):
+        return event.network
+    if isinstance(event, Counts | Outcome | Assign):
+        return event.offer
+    return event.actor

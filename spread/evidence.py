@@ -1,0 +1,169 @@
+"""What is known of one offer: its facts, merged as sets, and which of them are news since the last question.
+
+Nothing is derived here.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from spread.acts import NONE, Acts, Change
+from spread.events import smaller
+from spread.facts import (
+    ActFact,
+    Closed,
+    CountsFact,
+    DeleteFact,
+    OfferFact,
+    OutcomeFact,
+    ProfileFact,
+    TiesFact,
+)
+from spread.ties import Ties
+
+TOTALS: Final = ("shares", "likes", "replies", "impressions", "clicks")
+
+
+class Evidence:
+    """The facts of one offer."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.closed: Closed | None = None
+        self._acts = Acts(id)
+        self._ties = Ties(self._acts.accounts)
+        self._profiles: dict[int, dict[str, ProfileFact]] = {}
+        self._totals: dict[str, dict[str, tuple[int, str, int]]] = {}
+        self._outcomes: dict[str, OutcomeFact] = {}
+        self._unsettled = False
+        """Whether anything came since the last question."""
+        self._new: list[int] = []
+        self._changed: set[int] = set()
+        self._from_scratch = True
+
+    def add(self, fact: OfferFact) -> bool:
+        """Take a fact in; whether it says anything new."""
+        news = self._add(fact)
+        self._unsettled |= news
+        return news
+
+    def place(self, root: str, offer: str) -> None:
+        """Obey a person's assignment of a root to an offer, this or another."""
+        number = self._acts.number(root)
+        if self._acts.placed.get(number) != offer:
+            self._acts.placed[number] = offer
+            self._from_scratch = self._unsettled = True
+
+    def unplace(self, root: str) -> None:
+        """Take an assignment back."""
+        self._acts.placed.pop(self._acts.number(root), None)
+        self._from_scratch = self._unsettled = True
+
+    def erase(self, account: str) -> bool:
+        """Erase an account and all its traces; whether there were any."""
+        found = self._acts.erase(account) | self._ties.erase(account)
+        number = self._acts.accounts.find(account)
+        found |= self._profiles.pop(number, None) is not None
+        if found:
+            self._from_scratch = self._unsettled = True
+        return found
+
+    def facts(self) -> Iterator[OfferFact]:
+        """All facts, to be stored anew."""
+        if self.closed is not None:
+            yield self.closed
+        acts = self._acts
+        yield from (acts.fact(act) for act in range(len(acts)) if acts.kind[act] != NONE)
+        yield from acts.deletes.values()
+        yield from self._ties.facts()
+        yield from (fact for facts in self._profiles.values() for fact in facts.values())
+        yield from self._outcomes.values()
+        for target, totals in self._totals.items():
+            for name, (at, id, value) in totals.items():
+                stated = [value if name == total else None for total in TOTALS]
+                yield CountsFact(id, at, "", target, *stated)
+
+    def guests(self, fact: ActFact | None = None) -> Iterator[tuple[str, ActFact]]:
+        """The acts that count for another offer, with that offer: all, or those that one delivery bears on.
+
+        Where deliveries differ, an earlier one may have made the act count for any offer that a root was assigned to:
+        all are told.
+        """
+        acts = self._acts
+        if not acts.placed and not acts.elsewhere:
+            return
+        for act in range(len(acts)) if fact is None else (acts.number(fact.id),):
+            if acts.kind[act] != NONE:
+                offers = {acts.shown_in(act), *(acts.placed.values() if act in acts.differing else ())}
+                yield from ((offer, acts.fact(act)) for offer in sorted(offers - {self.id}))
+
+    def rooted_at(self, root: str) -> bool:
+        """Whether any act that has come names this root."""
+        acts, number = self._acts, self._acts.ids.find(root)
+        return number != NONE and any(acts.root[act] == number for act in range(len(acts)) if acts.kind[act] != NONE)
+
+    def _silent(self) -> frozenset[int]:
+        """The accounts whose acts all count for other offers, so that their lists and deletes count there too."""
+        acts = self._acts
+        if not acts.placed and not acts.elsewhere:
+            return frozenset()
+        spoke = {acts.actor[act] for act in range(len(acts)) if acts.shown(act)}
+        return frozenset(range(len(acts.accounts))) - spoke
+
+    def _add(self, fact: OfferFact) -> bool:  # noqa: PLR0911  # one for each kind of fact
+        match fact:
+            case ActFact():
+                act, change = self._acts.add(fact)
+                if change is Change.NEW:
+                    self._new.append(act)
+                self._from_scratch |= change is Change.MERGED
+                return change is not Change.NOTHING
+            case DeleteFact():
+                target, change = self._acts.add_delete(fact)
+                self._changed.add(target)
+                self._from_scratch |= change is Change.MERGED
+                return change is not Change.NOTHING
+            case TiesFact():
+                return self._ties.add(fact)
+            case ProfileFact():
+                return self._add_profile(fact)
+            case CountsFact():
+                return self._add_totals(fact)
+            case OutcomeFact():
+                return self._add_outcome(fact)
+            case Closed():
+                return self._close(fact)
+
+    def _close(self, fact: Closed) -> bool:
+        if self.closed is not None and self.closed.closed_at >= fact.closed_at:
+            return False
+        self.closed = fact
+        return True
+
+    def _add_profile(self, fact: ProfileFact) -> bool:
+        profiles = self._profiles.setdefault(self._acts.accounts.number(fact.actor), {})
+        known = profiles.get(fact.id)
+        if known is not None:
+            at, followers = smaller(known.at, fact.at), smaller(known.followers, fact.followers)
+            fact = ProfileFact(fact.id, at, fact.actor, followers)
+        profiles[fact.id] = fact
+        return fact != known
+
+    def _add_totals(self, fact: CountsFact) -> bool:
+        news = False
+        totals = self._totals.setdefault(fact.target, {})
+        for name in TOTALS:
+            value = getattr(fact, name)
+            if value is not None and (fact.at, fact.id, value) > totals.get(name, (-1, "", 0)):
+                totals[name] = (fact.at, fact.id, value)
+                news = True
+        return news
+
+    def _add_outcome(self, fact: OutcomeFact) -> bool:
+        known = self._outcomes.get(fact.id)
+        if known is not None:
+            merged = (smaller(known.stage, fact.stage), smaller(known.n, fact.n))
+            fact = OutcomeFact(fact.id, fact.at, fact.network, *merged)
+            if merged == (known.stage, known.n):
+                return False
+        self._outcomes[fact.id] = fact
+        return True

@@ -1,0 +1,83 @@
+"""Dense numbers for strings, in a fifth of the memory that a dict of strings takes.
+
+An offer may have a million posts, and each is named again and again (as a root, as a parent, as a deleted target).
+Here a name costs its own bytes and about 20 more: the texts stand end to end in one buffer, and an open-addressing
+table holds for each a 32-bit fingerprint beside its number, so that as good as every comparison of texts is a hit.
+"""
+
+from array import array
+
+_EMPTY = -1
+_SHIFT = 32
+_NUMBER = (1 << _SHIFT) - 1
+_FINGERPRINT = (1 << 31) - 1
+
+
+class Names:
+    """An append-only set of strings; each has the number of its arrival, from 0."""
+
+    __slots__ = ("_buffer", "_ends", "_slots")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._ends = array("q", (0,))
+        self._slots = array("q", (_EMPTY,)) * 16
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __contains__(self, name: str) -> bool:
+        return self.find(name) >= 0
+
+    def __getitem__(self, number: int) -> str:
+        return self._buffer[self._ends[number] : self._ends[number + 1]].decode()
+
+    def find(self, name: str) -> int:
+        """The number of a name, or -1 if it has none."""
+        number, _, _ = self._look_up(name.encode())
+        return number
+
+    def number(self, name: str) -> int:
+        """The number of a name, given now if it has none yet."""
+        raw = name.encode()
+        number, slot, mark = self._look_up(raw)
+        if number >= 0:
+            return number
+        number = len(self._ends) - 1
+        self._buffer += raw
+        self._ends.append(len(self._buffer))
+        self._slots[slot] = mark << _SHIFT | number
+        if 3 * (number + 1) > 2 * len(self._slots):
+            self._grow()
+        return number
+
+    def nbytes(self) -> int:
+        """Bytes of memory held."""
+        return len(self._buffer) + 8 * (len(self._ends) + len(self._slots))
+
+    def _look_up(self, raw: bytes) -> tuple[int, int, int]:
+        """The number of a text or -1, the slot it has or would take, and its fingerprint."""
+        slots, ends, buffer = self._slots, self._ends, self._buffer
+        mask = len(slots) - 1
+        hashed = hash(raw)
+        mark = hashed >> 32 & _FINGERPRINT
+        slot = hashed & mask
+        while (entry := slots[slot]) >= 0:
+            if entry >> _SHIFT == mark:
+                number = entry & _NUMBER
+                if buffer[ends[number] : ends[number + 1]] == raw:
+                    return number, slot, mark
+            slot = slot + 1 & mask
+        return -1, slot, mark
+
+    def _grow(self) -> None:
+        ends, buffer = self._ends, self._buffer
+        size = (4 if len(self._slots) < 1024 else 2) * len(self._slots)
+        slots, mask = array("q", (_EMPTY,)) * size, size - 1
+        for number in range(len(ends) - 1):
+            hashed = hash(bytes(buffer[ends[number] : ends[number + 1]]))
+            slot = hashed & mask
+            while slots[slot] >= 0:
+                slot = slot + 1 & mask
+            slots[slot] = (hashed >> 32 & _FINGERPRINT) << _SHIFT | number
+        self._slots = slots

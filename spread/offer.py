@@ -1,0 +1,298 @@
+"""One offer: its facts in, its cascades out.
+
+`add` takes facts; nothing is derived then. A question (`cascades`, `line`, `edges`, ...) first settles what has come
+since the last one: step by step where little came, from scratch where much did or where a fact was of a kind that
+rarely comes (a second delivery that differs, an erasure, an assignment).
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spread import reach, report
+from spread import velocity as speed
+from spread.acts import NONE
+from spread.arrays import distinct
+from spread.evidence import Evidence
+from spread.facts import REPLY, Digests
+from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, INFERRED, Parents
+
+Places = NDArray[np.intp]
+
+
+class Offer(Evidence):
+    """All that is known of how one offer spreads. Not thread-safe."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self._parents = Parents(self._acts, self._ties)
+        self._settled = 0
+        self._audiences: dict[int, Digests] = {}
+        self._lines: list[report.CascadeLine] | None = None
+
+    def settle(self) -> None:
+        """Bring trees and parents up to date with the facts."""
+        if not self._unsettled:
+            return
+        acts = self._acts
+        if self._from_scratch or acts.placed or acts.elsewhere or len(self._new) > self._settled:
+            self._parents.rebuild(self._silent())
+        else:
+            self._parents.update(self._new, self._changed, self._silent())
+        self._settled += len(self._new)
+        self._new, self._changed = [], set()
+        self._from_scratch = self._unsettled = False
+        self._audiences, self._lines = {}, None
+
+    def cascades(self) -> list[report.CascadeLine]:
+        """A line for each cascade with a living node, by root."""
+        self.settle()
+        if self._lines is None:
+            living = self._living()
+            roots = self._column(self._acts.root)[living]
+            order = np.argsort(roots, kind="stable")
+            parts = np.split(living[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(order) else []
+            foreign = self._foreign_deletes()
+            lines = [self._cascade(self._acts.root[int(part[0])], part, foreign) for part in parts]
+            self._lines = sorted(lines, key=lambda line: line.root)
+        return self._lines
+
+    def line(self) -> report.OfferLine:
+        """The line of the offer as a whole."""
+        cascades = self.cascades()
+        living = self._living()
+        acts, parents = self._acts, self._parents
+        network = self._column(acts.network)[living]
+        networks = {}
+        for number in distinct(network).tolist():
+            there = living[network == number]
+            networks[acts.networks[number]] = report.OnNetwork(len(there), self._participants(there))
+        if len(cascades) == 1:
+            reached, max_breadth = cascades[0].reach, cascades[0].max_breadth
+        else:
+            roots = [acts.number(cascade.root) for cascade in cascades]
+            reached = self._reach(living, roots)
+            shapes = (parents.forest.shapes[parents.head(root)] for root in roots)
+            max_breadth = max(map(sum, zip_longest(*(shape.breadths for shape in shapes), fillvalue=0)), default=0)
+        return report.OfferLine(
+            self.id,
+            len(cascades),
+            len(living),
+            self._participants(living) if len(networks) != 1 else next(iter(networks.values())).participants,
+            self._replies(),
+            max((cascade.depth for cascade in cascades), default=0),
+            max_breadth,
+            reached,
+            dict(sorted(networks.items())),
+        )
+
+    def edges(self) -> Iterator[report.EdgeLine]:
+        """An edge for each living node but the roots."""
+        self.settle()
+        acts, forest, basis = self._acts, self._parents.forest, self._parents.basis
+        for node in self._living().tolist():
+            root = acts.root[node]
+            if node != root:
+                sure = 1 if basis[node] == DECLARED else None
+                parent = forest.parent[node]
+                above = root if parent == self._parents.head(root) else parent
+                yield report.EdgeLine(acts.ids[root], acts.ids[node], acts.ids[above], BASES[basis[node]], sure)
+
+    def bases(self) -> dict[str, int]:
+        """Edges of the whole offer by basis."""
+        self.settle()
+        basis = self._column(self._parents.basis)[self._living()]
+        return {name: int((basis == number).sum()) for number, name in enumerate(BASES)}
+
+    def reach_by_generation(self) -> list[int]:
+        """Known accounts first reached at each depth, over all cascades."""
+        self.settle()
+        living = self._living()
+        depth = self._column(self._parents.forest.depth)[living]
+        actor = self._column(self._acts.actor)[living]
+        generations = [
+            [self._audience(account) for account in distinct(actor[depth == level]).tolist()]
+            for level in range(int(depth.max()) + 1 if len(depth) else 0)
+        ]
+        return reach.by_generation(generations)
+
+    def velocity(self, now: int) -> speed.Velocity:
+        """The speed at `now` (ms)."""
+        self.settle()
+        first = self.first_at()
+        return speed.velocity(self._share_times(), first, now)
+
+    def curve(self) -> speed.Curve:
+        """Shares over time."""
+        self.settle()
+        return speed.curve(self._share_times())
+
+    def first_at(self) -> int | None:
+        """When the first living node came, in ms."""
+        self.settle()
+        at = self._column(self._acts.at)[self._living()]
+        return int(at.min()) if len(at) else None
+
+    def last_at(self) -> int:
+        """The latest moment of any act, in ms; 0 without any."""
+        at = self._column(self._acts.at)
+        return int(at.max()) if len(at) else 0
+
+    def shares_after(self, moment: int) -> int:
+        """Living shares later than a moment (ms)."""
+        self.settle()
+        return int((self._share_times() > moment).sum())
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By target, the latest totals that its network stated."""
+        return {target: {name: value for name, (_, _, value) in t.items()} for target, t in self._totals.items()}
+
+    def funnel(self) -> dict[str, int]:
+        """Clicks, applications and hires that came of the offer."""
+        sums: dict[str, int] = {}
+        for outcome in self._outcomes.values():
+            sums[outcome.stage] = sums.get(outcome.stage, 0) + outcome.n
+        return sums
+
+    def joints(self) -> dict[str, int]:
+        """By root, the deleted nodes that hold living ones to the tree (the root itself not counted)."""
+        self.settle()
+        acts, forest = self._acts, self._parents.forest
+        joints: dict[str, int] = {}
+        for node in range(len(acts)):
+            if acts.is_node(node) and acts.gone[node] and forest.size[node] and node != acts.root[node]:
+                root = acts.ids[acts.root[node]]
+                joints[root] = joints.get(root, 0) + 1
+        return joints
+
+    def nodes(self) -> int:
+        """Acts kept, living or not."""
+        return len(self._acts)
+
+    def nbytes(self) -> int:
+        """Bytes of memory held, about."""
+        return self._acts.nbytes() + self._parents.nbytes() + self._ties.nbytes() + 4_000
+
+    def _cascade(self, root: int, living: Places, foreign: dict[int, int]) -> report.CascadeLine:
+        acts, parents = self._acts, self._parents
+        shape = parents.forest.shapes[parents.head(root)]
+        at = self._column(acts.at)[living]
+        others = living[living != root]
+        basis = self._column(parents.basis)[others]
+        exposure = self._column(parents.exposure)[others]
+        seen = acts.is_root(root)
+        networks = {acts.networks[n] for n in distinct(self._column(acts.network)[living]).tolist()}
+        broken = sum(1 for node in parents.broken if acts.root[node] == root and parents.forest.size[node])
+        return report.CascadeLine(
+            self.id,
+            acts.ids[root],
+            seen,
+            acts.networks[acts.network[root]] if seen else min(networks),
+            len(living),
+            self._participants(living),
+            shape.depth,
+            shape.max_breadth,
+            report.rounded(shape.structural_virality),
+            report.Edges(*(int((basis == kind).sum()) for kind in (DECLARED, INFERRED, ASSUMED))),
+            report.Exposure(*(int((exposure == kind).sum()) for kind in (BY_ROOT, BY_OTHERS, BY_NONE))),
+            self._reach(living, [root]),
+            int(at.min()),
+            int(at.max()),
+            broken + foreign.get(root, 0),
+        )
+
+    def _reach(self, living: Places, roots: list[int]) -> reach.Reach:
+        if not len(living):
+            return report.EMPTY_REACH
+        acts = self._acts
+        actor, network = self._column(acts.actor)[living], self._column(acts.network)[living]
+        if len(acts.networks) > 1:  # an account seen on two networks is taken with the first by name
+            rank = np.argsort(np.argsort([acts.networks[n] for n in range(len(acts.networks))]))
+            order = np.lexsort((rank[network], actor))
+            actor, network = actor[order], network[order]
+        accounts, first = np.unique(actor, return_index=True)
+        known = {}
+        if self._ties:
+            audiences = ((place, self._audience(account)) for place, account in enumerate(accounts.tolist()))
+            known = {place: audience for place, audience in audiences if len(audience)}
+        authors = None
+        if all(acts.is_root(root) and not acts.gone[root] for root in roots):
+            authors = [self._audience(acts.actor[root]) for root in roots] if self._ties else []
+        return reach.reach(reach.Audience(network[first], self._stated(living, accounts), known), authors)
+
+    def _stated(self, living: Places, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The latest stated follower count of each account (sorted), from these nodes and all profiles; -1 without."""
+        acts = self._acts
+        stated = np.full(len(accounts), NONE, dtype=np.int64)
+        followers = self._column(acts.followers)[living]
+        nodes = living[followers != NONE]
+        if len(nodes):
+            actor, at = self._column(acts.actor)[nodes], self._column(acts.at)[nodes]
+            order = np.lexsort((at, actor))
+            nodes, actor, at = nodes[order], actor[order], at[order]
+            last = np.append(actor[1:] != actor[:-1], True)
+            latest = nodes[last]
+            same = np.flatnonzero(~last[:-1] & (at[1:] == at[:-1])).tolist()
+            place = np.cumsum(last) - last
+            for one in same:  # equal moments: the greater id is the later
+                for node in (int(nodes[one]), int(nodes[one + 1])):
+                    if acts.earlier(int(latest[place[one]]), node):
+                        latest[place[one]] = node
+            stated[np.searchsorted(accounts, actor[last])] = self._column(acts.followers)[latest]
+        if self._profiles:
+            node_of = {acts.actor[node]: node for node in (latest.tolist() if len(nodes) else ())}
+            for account, profiles in self._profiles.items():
+                place_of = int(np.searchsorted(accounts, account))
+                if place_of < len(accounts) and accounts[place_of] == account:
+                    profile = max(profiles.values(), key=lambda p: (p.at, p.id))
+                    node = node_of.get(account, NONE)
+                    if node == NONE or acts.order(node) < (profile.at, profile.id):
+                        stated[place_of] = profile.followers
+        return stated
+
+    def _audience(self, account: int) -> Digests:
+        known = self._audiences.get(account)
+        if known is None:
+            known = self._audiences[account] = self._ties.audience(account)
+        return known
+
+    def _living(self) -> Places:
+        """The numbers of all living nodes."""
+        acts = self._acts
+        kind = self._column(acts.kind)
+        living = np.flatnonzero((kind != NONE) & (kind != REPLY) & (self._column(acts.gone) == 0))
+        if acts.placed or acts.elsewhere:
+            living = np.array([node for node in living.tolist() if acts.shown(node)], dtype=np.intp)
+        return living
+
+    def _share_times(self) -> speed.Times:
+        living = self._living()
+        shares = living[living != self._column(self._acts.root)[living]]
+        return np.sort(self._column(self._acts.at)[shares])
+
+    def _participants(self, living: Places) -> int:
+        return len(distinct(self._column(self._acts.actor)[living]))
+
+    def _replies(self) -> int:
+        acts = self._acts
+        replies = np.flatnonzero((self._column(acts.kind) == REPLY) & (self._column(acts.gone) == 0)).tolist()
+        return sum(1 for reply in replies if acts.shown(reply)) if acts.placed or acts.elsewhere else len(replies)
+
+    def _foreign_deletes(self) -> dict[int, int]:
+        """By root, the deletes of its acts that another account sent."""
+        acts = self._acts
+        silent = {acts.accounts[account] for account in self._silent()}
+        foreign: dict[int, int] = {}
+        for target, deletes in acts.taken_back.items():
+            if acts.shown(target) and acts.actor[target] != NONE:
+                actor = acts.accounts[acts.actor[target]]
+                strangers = sum(1 for delete in deletes if delete.actor != actor and delete.actor not in silent)
+                if strangers:
+                    foreign[acts.root[target]] = foreign.get(acts.root[target], 0) + strangers
+        return foreign
+
+    def _column(self, column: "Iterable[int]") -> NDArray[np.int64]:
+        """A column as an array, without a copy; to be let go before the column grows."""
+        return np.asarray(column)

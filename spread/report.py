@@ -1,0 +1,107 @@
+"""The lines of the report (contract, section 5)."""
+
+from typing import Final
+
+import msgspec
+
+from spread.reach import Reach
+
+_PLACES: Final = 9
+
+
+class Edges(msgspec.Struct, frozen=True):
+    """Living nodes by the basis of the edge above them."""
+
+    declared: int
+    inferred: int
+    assumed: int
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """Living nodes without a declared parent, by whom they could have had it from."""
+
+    root: int
+    others: int
+    none: int
+
+
+class CascadeLine(msgspec.Struct, frozen=True, tag_field="type", tag="cascade"):
+    """One cascade. Times in ms."""
+
+    offer: str
+    root: str
+    root_seen: bool
+    network: str
+    nodes: int
+    participants: int
+    depth: int
+    max_breadth: int
+    structural_virality: float
+    edges: Edges
+    exposure: Exposure
+    reach: Reach
+    first_at: int
+    last_at: int
+    anomalies: int
+
+
+class OnNetwork(msgspec.Struct, frozen=True):
+    """What happened on one network."""
+
+    nodes: int
+    participants: int
+
+
+class OfferLine(msgspec.Struct, frozen=True, tag_field="type", tag="offer"):
+    """One offer: the forest of its cascades."""
+
+    offer: str
+    cascades: int
+    nodes: int
+    participants: int
+    replies: int
+    depth: int
+    max_breadth: int
+    reach: Reach
+    networks: dict[str, OnNetwork]
+
+
+class InputLine(msgspec.Struct, frozen=True, tag_field="type", tag="input"):
+    """What a file held."""
+
+    events: int
+    rejected: int
+    duplicates: int
+    gaps: int
+
+
+class EdgeLine(msgspec.Struct, frozen=True):
+    """A living node and its parent, which may be a joint. `probability` is None until an estimator gives it."""
+
+    root: str
+    child: str
+    parent: str
+    basis: str
+    probability: float | None
+
+
+Line = CascadeLine | OfferLine | InputLine | EdgeLine
+
+
+def encode(line: Line) -> bytes:
+    """A line as it is written, without its line break."""
+    return msgspec.json.encode(line)
+
+
+def rounded(value: float) -> float:
+    """A float as reports have it."""
+    return round(value, _PLACES)
+
+
+EMPTY_REACH: Final = Reach(0, 0, 0, 0, None)
+EMPTY_OFFER: Final = OfferLine("", 0, 0, 0, 0, 0, 0, EMPTY_REACH, {})
+
+
+def empty_offer(offer: str) -> OfferLine:
+    """The line of an offer of which nothing lives."""
+    return msgspec.structs.replace(EMPTY_OFFER, offer=offer)
