@@ -1,0 +1,1 @@
+"""The two stages, PEOPLE and OFFERS, and the engines that drive them."""

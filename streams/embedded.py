@@ -1,0 +1,92 @@
+"""The embedded engine: both stages in one process on one state file.
+
+Facts and the position in the input change in one transaction a batch, so after a kill at any moment the next start
+goes on exactly where the state stands.
+"""
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from spread.events import DAY_MS, AnyEvent
+from spread.offer import Offer
+from streams.health import Health
+from streams.pipeline import Pipeline
+from streams.stage import MEMORY
+from streams.state import State
+
+_HOUR_MS: Final = 3_600_000
+
+
+class Embedded:
+    """The engine. Without a `path` its state is thrown away at the end. `retention_ms` None keeps everything.
+
+    Of each stage about `memory` bytes of objects stay at hand; the rest is read from the state when it is asked for.
+    """
+
+    def __init__(self, path: Path | None = None, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
+        self.health = Health()
+        self._folder = tempfile.TemporaryDirectory(prefix="ricochet-") if path is None else None
+        self._state = State(path or Path(self._folder.name) / "state", throwaway=path is None)  # type: ignore[union-attr]
+        self._pipeline = Pipeline(
+            self._state.people, self._state.offers, self.health, retention_ms=retention_ms, memory=memory
+        )
+        self._expired_at: int | None = None
+
+    def __enter__(self) -> "Embedded":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def feed(self, events: list[AnyEvent], positions: Mapping[str, str] | None = None, wall: int | None = None) -> None:
+        """Take a batch in, together with how far its sources were read, and make both last.
+
+        The retention counts from the newest event time, but never from beyond a day after `wall` (ms): one event from
+        the far future must not expire everything.
+        """
+        newest = max((event.at for event in events), default=0)
+        now = max(self.health.newest, newest)
+        if wall is not None:
+            now = min(now, wall + DAY_MS)
+        with self._state.trouble():
+            self._pipeline.feed(events, now)
+            self._pipeline.flush()
+            if self._expired_at is None or now - self._expired_at >= _HOUR_MS:
+                self._expired_at = now
+                self._pipeline.expire(now)
+        self._state.commit(dict(positions or {}))
+
+    def position(self, source: str) -> str | None:
+        """How far a source was read, or None if it never was."""
+        return self._state.position(source)
+
+    def offer(self, id: str) -> Offer:
+        """One offer, to ask it. An unknown one is empty."""
+        return self._pipeline.offers.offer(id, self._state.offers)
+
+    def knows(self, id: str) -> bool:
+        """Whether anything has come of an offer."""
+        return self._pipeline.offers.knows(id, self._state.offers)
+
+    def offers(self) -> list[str]:
+        """The ids of all offers."""
+        return self._pipeline.offers.ids(self._state.offers)
+
+    def busy(self) -> Iterable[Offer]:
+        """The offers in memory: those that were asked for or acted in last."""
+        return self._pipeline.offers.loaded()
+
+    def state_bytes(self) -> int:
+        """Bytes of the state file."""
+        return self._state.nbytes()
+
+    def close(self) -> None:
+        """Close the state; what was fed is kept, unless the state is thrown away."""
+        self._state.close()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -1,0 +1,241 @@
+"""OFFERS: the cascades of each offer.
+
+Keyed by offer. It keeps the facts that PEOPLE sends, and answers for what follows from them. An act whose root a
+person assigned to another offer is sent there by way of PEOPLE, so that the facts about its account follow it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from spread import report
+from spread.events import smaller
+from spread.facts import (
+    ActFact,
+    AssignFact,
+    Closed,
+    DeleteFact,
+    EraseFact,
+    Fact,
+    OfferFact,
+    ProfileFact,
+    TiesFact,
+    decode_segment,
+    digest,
+    encode_segment,
+)
+from spread.offer import Offer
+from streams.health import Health
+from streams.segments import Table
+from streams.stage import MEMORY, OFFER_EVENTS, SOCIAL_EVENTS, Emit, Kept
+
+_FORGOTTEN: Final = b"\0forgotten"
+_ASSIGNED: Final = b"\0assigned"
+_FACTS_A_SEGMENT: Final = 2_000
+
+
+class _Busy:
+    """An offer and its facts that are not stored yet."""
+
+    __slots__ = ("news", "offer")
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        self.news: list[OfferFact] = []
+
+    def nbytes(self) -> int:
+        return self.offer.nbytes()
+
+
+class Offers:
+    """The second stage. Not thread-safe."""
+
+    name = "offers"
+
+    def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
+        self._health = health
+        self._retention_ms = retention_ms
+        self._offers = Kept(self._load, _news, _whole, _merged, memory)
+        self._forgotten: set[int] | None = None
+        self._assignments: dict[str, AssignFact] = {}
+        self._assigned: dict[str, str] = {}
+        """The offer that each corrected root belongs to."""
+
+    def apply(self, batch: Iterable[tuple[str | None, Fact]], table: Table, emit: Emit, now: int) -> None:
+        """Take facts in, each with the offer it is for, or None if it is for all."""
+        self._read(table)
+        for key, fact in batch:
+            match fact:
+                case EraseFact():
+                    self._erase(fact, table)
+                case AssignFact():
+                    self._assign(fact, table, emit)
+                case _:
+                    assert key is not None
+                    self._take(key, fact, table, emit)
+
+    def flush(self, table: Table) -> None:
+        """Write what is new to the table."""
+        self._offers.flush(table)
+
+    def drop(self) -> None:
+        """Forget what is in memory; the table is the truth."""
+        self._offers.drop()
+        self._forgotten, self._assignments, self._assigned = None, {}, {}
+
+    def offer(self, id: str, table: Table) -> Offer:
+        """One offer, to ask it. An unknown one is empty."""
+        self._read(table)
+        return self._offers.get(id, table).offer
+
+    def loaded(self) -> Iterator[Offer]:
+        """The offers in memory."""
+        return (busy.offer for busy in self._offers.loaded())
+
+    def knows(self, id: str, table: Table) -> bool:
+        """Whether any fact of an offer has come."""
+        return self._offers.has(id, table)
+
+    def ids(self, table: Table) -> list[str]:
+        """All offers."""
+        return self._offers.keys(table)
+
+    def expire(self, table: Table, now: int) -> None:
+        """Close offers without an act since the retention: their totals and curve stay, the rest goes."""
+        if self._retention_ms is None:
+            return
+        for key, busy in self._offers.sweep(table):
+            last = busy.offer.last_at()
+            if busy.offer.closed is None and 0 < last < now - self._retention_ms:
+                self._close(busy, last)
+                self._offers.touch(key, anew=True)
+
+    def _close(self, busy: _Busy, last: int) -> None:
+        offer = busy.offer
+        lines = [*map(report.encode, offer.cascades()), report.encode(offer.line())]
+        curve = offer.curve()
+        busy.offer, busy.news = Offer(offer.id), []
+        busy.offer.add(Closed(last, lines, curve.start, curve.width, curve.counts))
+
+    def _take(self, key: str, fact: OfferFact, table: Table, emit: Emit) -> None:
+        busy = self._offers.get(key, table)
+        offer = busy.offer
+        if offer.closed is not None:
+            self._health.expired += 1
+            return
+        if self._forgotten:
+            allowed = self._without_forgotten(fact)
+            if allowed is None:
+                return
+            fact = allowed
+        if isinstance(fact, ActFact) and fact.root in self._assigned:
+            offer.place(fact.root, self._assigned[fact.root])
+        if offer.add(fact):
+            busy.news.append(fact)
+            self._offers.touch(key)
+        elif not isinstance(fact, ActFact) or fact.offer != key:
+            return
+        if isinstance(fact, ActFact):
+            _send_guests(offer, fact, emit)
+
+    def _assign(self, fact: AssignFact, table: Table, emit: Emit) -> None:
+        known = self._assignments.get(fact.id)
+        if known is not None:
+            fact = AssignFact(
+                fact.id, smaller(known.at, fact.at), smaller(known.root, fact.root), smaller(known.offer, fact.offer)
+            )
+        self._assignments[fact.id] = fact
+        table[_ASSIGNED] = msgspec.msgpack.encode(list(self._assignments.values()))
+        before, self._assigned = self._assigned, _latest(self._assignments.values())
+        roots = {root for root in before.keys() | self._assigned.keys() if before.get(root) != self._assigned.get(root)}
+        for _, busy in self._offers.sweep(table):
+            offer = busy.offer
+            for root in roots | {fact.root}:
+                if offer.rooted_at(root):
+                    if root in self._assigned:
+                        offer.place(root, self._assigned[root])
+                    else:
+                        offer.unplace(root)
+                    _send_guests(offer, None, emit)
+
+    def _erase(self, fact: EraseFact, table: Table) -> None:
+        assert self._forgotten is not None
+        if (gone := digest(fact.actor)) in self._forgotten:
+            return
+        self._forgotten.add(gone)
+        table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(self._forgotten))
+        for key, busy in self._offers.sweep(table):
+            if busy.offer.erase(fact.actor):
+                self._offers.touch(key, anew=True)
+
+    def _without_forgotten(self, fact: OfferFact) -> OfferFact | None:
+        """A fact without the accounts that were erased, or None if nothing is left of it."""
+        assert self._forgotten is not None
+        match fact:
+            case ActFact():
+                if fact.actor is not None and digest(fact.actor) in self._forgotten:
+                    return msgspec.structs.replace(fact, actor=None, followers=None)
+            case DeleteFact() | ProfileFact():
+                return None if digest(fact.actor) in self._forgotten else fact
+            case TiesFact():
+                if digest(fact.actor) in self._forgotten:
+                    return None
+                gone = np.array(sorted(self._forgotten), dtype=np.uint64)
+                sides = {
+                    side: who[~np.isin(who, gone)].tobytes()
+                    for side in ("follows", "unfollows", "followed_by")
+                    if (packed := getattr(fact, side)) and len(who := np.frombuffer(packed, np.uint64))
+                }
+                return msgspec.structs.replace(fact, **sides)
+        return fact
+
+    def _read(self, table: Table) -> None:
+        if self._forgotten is None:
+            stored = table.get(_FORGOTTEN)
+            self._forgotten = set(msgspec.msgpack.decode(stored, type=list[int]) if stored else ())
+            stored = table.get(_ASSIGNED)
+            facts = msgspec.msgpack.decode(stored, type=list[AssignFact]) if stored else []
+            self._assignments = {fact.id: fact for fact in facts}
+            self._assigned = _latest(facts)
+
+    def _load(self, key: str, segments: list[bytes]) -> _Busy:
+        offer = Offer(key)
+        for stored in segments:
+            for fact in decode_segment(stored):
+                offer.add(fact)
+        for root, assigned in self._assigned.items():
+            if offer.rooted_at(root):
+                offer.place(root, assigned)
+        return _Busy(offer)
+
+
+def _send_guests(offer: Offer, fact: ActFact | None, emit: Emit) -> None:
+    """Send acts that count for another offer to it, by way of their account; what was erased has none."""
+    for other, guest in offer.guests(fact):
+        if guest.actor is None:
+            emit(OFFER_EVENTS, other, guest)
+        else:
+            emit(SOCIAL_EVENTS, guest.actor, guest.event(other))
+
+
+def _latest(facts: Iterable[AssignFact]) -> dict[str, str]:
+    return {fact.root: fact.offer for fact in sorted(facts, key=lambda fact: (fact.at, fact.id))}
+
+
+def _news(busy: _Busy) -> list[bytes]:
+    news, busy.news = busy.news, []
+    return _segments(news)
+
+
+def _whole(busy: _Busy) -> list[bytes]:
+    return _segments(list(busy.offer.facts()))
+
+
+def _segments(facts: list[OfferFact]) -> list[bytes]:
+    return [encode_segment(facts[n : n + _FACTS_A_SEGMENT]) for n in range(0, len(facts), _FACTS_A_SEGMENT)]
+
+
+def _merged(segments: list[bytes]) -> bytes:
+    return encode_segment([fact for stored in segments for fact in decode_segment(stored)])

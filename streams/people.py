@@ -1,0 +1,182 @@
+"""PEOPLE: the facts of an account, and the offers it took part in.
+
+Keyed by account. Everything an account does goes on to the offer it does it in; when it first acts in an offer, and
+whenever its ties or profile change, those facts follow. It derives nothing.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from spread.account import Account, AccountFacts, decode_facts, encode_facts
+from spread.events import (
+    AnyAct,
+    AnyEvent,
+    Assign,
+    Counts,
+    Delete,
+    Forget,
+    Gap,
+    Outcome,
+    Post,
+    Profile,
+    Quote,
+    Reply,
+    Share,
+    Ties,
+)
+from spread.facts import AssignFact, CountsFact, EraseFact, OfferFact, OutcomeFact, act_fact, digest
+from streams.health import Health
+from streams.segments import Table
+from streams.stage import MEMORY, OFFER_EVENTS, SOCIAL_EVENTS, Emit, Kept
+
+_FORGOTTEN: Final = b"\0forgotten"
+
+
+class People:
+    """The first stage. Not thread-safe."""
+
+    name = "people"
+
+    def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
+        self._health = health
+        self._retention_ms = retention_ms
+        self._accounts = Kept(_load, _news, _whole, _merged, memory)
+        self._forgotten: set[int] | None = None
+
+    def apply(self, batch: Iterable[AnyEvent], table: Table, emit: Emit, now: int) -> None:
+        """Take events in and send on what concerns an offer.
+
+        `now` in ms: what is older than the retention is left out.
+        """
+        horizon = now - self._retention_ms if self._retention_ms is not None else 0
+        health = self._health
+        forgotten = self._read_forgotten(table)
+        for event in batch:
+            if event.for_offer is None:
+                health.saw(str(event.__struct_config__.tag), event.network, event.at)
+            if event.at < horizon and not isinstance(event, Forget):
+                health.expired += 1
+                continue
+            match event:
+                case Counts():
+                    emit(OFFER_EVENTS, event.offer, _counts_fact(event))
+                case Outcome():
+                    outcome = OutcomeFact(event.id, event.at, event.network, event.stage, event.n)
+                    emit(OFFER_EVENTS, event.offer, outcome)
+                case Assign():
+                    emit(OFFER_EVENTS, None, AssignFact(event.id, event.at, event.root, event.offer))
+                case Gap():
+                    pass
+                case Forget():
+                    self._forget(event, table, emit)
+                case _ if forgotten and digest(event.actor) in forgotten:
+                    if isinstance(event, Post | Share | Quote | Reply):
+                        fact = act_fact(event)
+                        fact.actor = fact.followers = None
+                        emit(OFFER_EVENTS, event.for_offer or event.offer, fact)
+                case _:
+                    self._take(event, forgotten, table, emit)
+
+    def flush(self, table: Table) -> None:
+        """Write what is new to the table."""
+        self._accounts.flush(table)
+
+    def drop(self) -> None:
+        """Forget what is in memory; the table is the truth."""
+        self._accounts.drop()
+        self._forgotten = None
+
+    def expire(self, table: Table, now: int) -> None:
+        """Drop acts, ties and profiles older than the retention."""
+        if self._retention_ms is None:
+            return
+        for key, account in self._accounts.sweep(table):
+            if account.expire(now - self._retention_ms):
+                self._accounts.touch(key, anew=True)
+
+    def _take(self, event: AnyAct | Delete | Ties | Profile, forgotten: set[int], table: Table, emit: Emit) -> None:
+        account = self._accounts.get(event.actor, table)
+        out: list[tuple[str, OfferFact]]
+        match event:
+            case Delete():
+                new, out = account.take_delete(event)
+            case Ties():
+                new, out = account.take_ties(_without(event, forgotten) if forgotten else event)
+            case Profile():
+                new, out = account.take_profile(event)
+            case _:
+                new, out = account.take_act(event)
+                new = new or event.for_offer is not None
+        if not new:
+            self._health.duplicates += 1
+        if account.news is not None:
+            self._accounts.touch(event.actor)
+        for offer, fact in out:
+            emit(OFFER_EVENTS, offer, fact)
+
+    def _forget(self, event: Forget, table: Table, emit: Emit) -> None:
+        """Erase an account here, and have it erased everywhere.
+
+        It is sent on each time, since the last sending may have been lost; `for_offer` marks what was sent on already.
+        """
+        if event.for_offer is None:
+            emit(OFFER_EVENTS, None, EraseFact(event.actor))
+            emit(SOCIAL_EVENTS, None, msgspec.structs.replace(event, for_offer=event.actor))
+        forgotten, gone = self._read_forgotten(table), digest(event.actor)
+        if gone in forgotten:
+            self._health.duplicates += event.for_offer is None
+            return
+        forgotten.add(gone)
+        table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(forgotten))
+        for key, account in self._accounts.sweep(table):
+            if key == event.actor:
+                account.clear()
+            elif not account.forget_other(event.actor):
+                continue
+            self._accounts.touch(key, anew=True)
+
+    def _read_forgotten(self, table: Table) -> set[int]:
+        if self._forgotten is None:
+            stored = table.get(_FORGOTTEN)
+            self._forgotten = set(msgspec.msgpack.decode(stored, type=list[int]) if stored else ())
+        return self._forgotten
+
+
+def _without(ties: Ties, forgotten: set[int]) -> Ties:
+    lists = {
+        name: [other for other in listed if digest(other) not in forgotten]
+        for name in ("follows", "unfollows", "followed_by")
+        if (listed := getattr(ties, name)) is not None
+    }
+    return msgspec.structs.replace(ties, **lists)
+
+
+def _counts_fact(event: Counts) -> CountsFact:
+    stated = (event.shares, event.likes, event.replies, event.impressions, event.clicks)
+    return CountsFact(event.id, event.at, event.network, event.target, *stated)
+
+
+def _load(_: str, segments: list[bytes]) -> Account:
+    account = Account()
+    for stored in segments:
+        account.load(decode_facts(stored))
+    return account
+
+
+def _news(account: Account) -> list[bytes]:
+    news, account.news = account.news, None
+    return [] if news is None else [encode_facts(news)]
+
+
+def _whole(account: Account) -> list[bytes]:
+    return [encode_facts(account.facts())] if account else []
+
+
+def _merged(segments: list[bytes]) -> bytes:
+    every = [decode_facts(stored) for stored in segments]
+    whole = AccountFacts()
+    for name in ("acts", "guest_in", "deletes", "ties", "profiles"):
+        setattr(whole, name, [fact for facts in every for fact in getattr(facts, name)])
+    return encode_facts(whole)

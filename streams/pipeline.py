@@ -1,0 +1,56 @@
+"""Both stages over one pair of tables, driven until nothing is left to send. The heart of the embedded engine."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from spread.events import AnyEvent
+from spread.facts import Fact
+from streams.health import Health
+from streams.offers import Offers
+from streams.people import People
+from streams.segments import Table
+from streams.stage import MEMORY, SOCIAL_EVENTS
+
+
+class Pipeline:
+    """PEOPLE and OFFERS as one partition."""
+
+    def __init__(
+        self, people: Table, offers: Table, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY
+    ) -> None:
+        self.health = health
+        self.people_table, self.offers_table = people, offers
+        self.people = People(health, retention_ms=retention_ms, memory=memory)
+        self.offers = Offers(health, retention_ms=retention_ms, memory=memory)
+
+    def feed(self, events: Sequence[AnyEvent], now: int) -> None:
+        """Take events through both stages; nothing is written before `flush`."""
+        social: deque[AnyEvent] = deque(events)
+        while social:
+            facts: list[tuple[str | None, Fact]] = []
+            again: deque[AnyEvent] = deque()
+
+            def emit(topic: str, key: str | None, item: Any) -> None:
+                if topic == SOCIAL_EVENTS:
+                    again.append(item)  # noqa: B023  # called before the loop goes on
+                else:
+                    facts.append((key, item))  # noqa: B023
+
+            with self.health.timed(self.people.name):
+                self.people.apply(social, self.people_table, emit, now)
+            while facts:
+                batch, facts = facts, []
+                with self.health.timed(self.offers.name):
+                    self.offers.apply(batch, self.offers_table, emit, now)
+            social = again
+
+    def flush(self) -> None:
+        """Write what is new to the tables."""
+        self.people.flush(self.people_table)
+        self.offers.flush(self.offers_table)
+
+    def expire(self, now: int) -> None:
+        """Obey the retention."""
+        self.people.expire(self.people_table, now)
+        self.offers.expire(self.offers_table, now)

@@ -1,0 +1,186 @@
+"""The state file of the embedded engine: SQLite, one transaction a batch, one process at a time."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+FORMAT: Final = 1
+
+
+class StateError(Exception):
+    """The state can't be used, with the reason and what to do in one line."""
+
+
+class Rows(MutableMapping[bytes, bytes]):
+    """A table of the state file as a mapping. Writes are held back until the transaction ends."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection, self._name = connection, name
+        self._held: dict[bytes, bytes | None] = {}
+        self._get = f"SELECT value FROM {name} WHERE key = ?"
+
+    def __getitem__(self, key: bytes) -> bytes:
+        if key in self._held:
+            held = self._held[key]
+            if held is None:
+                raise KeyError(key)
+            return held
+        row = self._connection.execute(self._get, (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        value: bytes = row[0]
+        return value
+
+    def get(self, key: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
+        """As in any mapping, without the price of an exception where most keys are new."""
+        if key in self._held:
+            held = self._held[key]
+            return default if held is None else held
+        row = self._connection.execute(self._get, (key,)).fetchone()
+        return default if row is None else row[0]
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._held[key] = value
+
+    def __delitem__(self, key: bytes) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._held[key] = None
+
+    def pop(self, key: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
+        """As in any mapping."""
+        value = self.get(key)
+        if value is None:
+            return default
+        self._held[key] = None
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, bytes) and self.get(key) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.write()
+        query = f"SELECT key FROM {self._name} WHERE key > ? ORDER BY key LIMIT 1000"
+        last = b""
+        while found := self._connection.execute(query, (last,)).fetchall():
+            yield from (key for (key,) in found)
+            last = found[-1][0]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def write(self) -> None:
+        """Hand held-back writes to the database; the transaction decides whether they last."""
+        if not self._held:
+            return
+        begin(self._connection)
+        puts = [(key, value) for key, value in self._held.items() if value is not None]
+        drops = [(key,) for key, value in self._held.items() if value is None]
+        upsert = f"INSERT INTO {self._name} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        self._connection.executemany(upsert, puts)
+        self._connection.executemany(f"DELETE FROM {self._name} WHERE key = ?", drops)
+        self._held = {}
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Start a transaction unless one is open."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE")
+
+
+class State:
+    """An open state file. `throwaway` trades safety against a crash for speed."""
+
+    def __init__(self, path: Path, *, throwaway: bool = False) -> None:
+        self._path = path
+        self._lock = None if throwaway else _lock(path)
+        try:
+            with self.trouble():
+                self._connection = sqlite3.connect(path, isolation_level=None)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute(f"PRAGMA synchronous = {'OFF' if throwaway else 'NORMAL'}")
+                self._connection.execute("PRAGMA secure_delete = ON")
+                self._connection.execute("PRAGMA cache_size = -131072")
+                self._open()
+        except BaseException:
+            self._unlock()
+            raise
+        self.people = Rows(self._connection, "people")
+        self.offers = Rows(self._connection, "offers")
+
+    def position(self, source: str) -> str | None:
+        """Where reading of a source has got to, as it was committed with the facts up to there."""
+        row = self._connection.execute("SELECT position FROM positions WHERE source = ?", (source,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def commit(self, positions: dict[str, str]) -> None:
+        """Make all writes last, and with them how far each source was read."""
+        with self.trouble():
+            begin(self._connection)
+            self.people.write()
+            self.offers.write()
+            upsert = (
+                "INSERT INTO positions VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET position = excluded.position"
+            )
+            self._connection.executemany(upsert, positions.items())
+            self._connection.execute("COMMIT")
+
+    def nbytes(self) -> int:
+        """Bytes of the database."""
+        pages, size = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        return int(pages * size)
+
+    def close(self) -> None:
+        """Close the file; what was not committed is not kept."""
+        self._connection.close()
+        self._unlock()
+
+    @contextmanager
+    def trouble(self) -> Iterator[None]:
+        """Say in one line what the database can't do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            said = str(error)
+            if "full" in said:
+                raise StateError(
+                    f"{self._path}: the disk is full; nothing is lost, make room and start again"
+                ) from None
+            if "malformed" in said or "not a database" in said:
+                raise StateError(f"{self._path} is damaged ({said}); restore a backup or replay the events") from None
+            raise StateError(f"{self._path}: {said}") from None
+
+    def _open(self) -> None:
+        format_ = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if format_ not in (0, FORMAT):
+            raise StateError(f"{self._path} has format {format_}, this version reads {FORMAT}")
+        begin(self._connection)
+        for table in ("people", "offers"):
+            self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+            )
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID"
+        )
+        self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+        self._connection.execute("COMMIT")
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    try:
+        file = open(path.with_name(path.name + ".lock"), "w")  # noqa: SIM115  # held as long as the state is open
+    except OSError as error:
+        raise StateError(f"{path} can't be opened: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StateError(f"{path} is in use by another process") from None
+    return file
