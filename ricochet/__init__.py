@@ -1,0 +1,1 @@
+"""The command: settings, the main jobs, the demo, metrics and the web."""

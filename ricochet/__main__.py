@@ -1,0 +1,5 @@
+"""`python -m ricochet`."""
+
+from ricochet.cli import main
+
+main()

@@ -1,0 +1,232 @@
+"""The command line."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from ricochet import demo as demo_
+from ricochet import live, logs, settings, web
+from ricochet import replay as replay_
+from ricochet.errors import RicochetError
+from spread.events import Rejected
+from streams.embedded import Embedded
+from streams.state import StateError
+
+_PATH = click.Path(path_type=Path)
+_REJECTED_SHOWN: Final = 10
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("ricochet"), message="%(prog)s %(version)s")
+def ricochet() -> None:
+    """How far each job offer really spreads through follower networks: live, and honest about what is not known."""
+
+
+@ricochet.command()
+@click.option("--seed", default=1, show_default=True, help="Another seed is another day.")
+@click.option(
+    "--speed",
+    default=720.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Event time against the clock.",
+)
+@click.option(
+    "--for", "for_", metavar="DURATION", callback=lambda *a: _duration(a[2]), help="End after this, such as 60s or 5m."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the web server; a free one by default.")
+def demo(seed: int, speed: float, for_: float | None, port: int) -> None:
+    """Watch simulated offers spread: a live table, and the web on a loopback port.
+
+    Everything runs in this process, with no key, no Kafka and no network. By default a day passes in two minutes.
+    """
+    chosen = settings.load()
+    logs.configure(chosen.log_format, "warning")
+    with _interruptible():
+        asyncio.run(demo_.demo(chosen, web.listen("127.0.0.1", port), seed=seed, speed=speed, for_s=for_))
+
+
+@ricochet.command()
+@click.option(
+    "--tail", multiple=True, type=_PATH, metavar="FILE", help="Follow this file of events (JSON lines); repeatable."
+)
+@click.option("--state", type=_PATH, help="State file.")
+@click.option("--host", help="Address of the web server.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the web server; 0 takes a free one.")
+def run(tail: tuple[Path, ...], state: Path | None, host: str | None, port: int | None) -> None:
+    """Run the embedded engine: sources in, metrics and offers out, one process, no Kafka.
+
+    Stopped or killed at any moment, the next start goes on where the state file stands: nothing is lost or counted
+    twice. Options not given come from the settings (see `ricochet settings`).
+    """
+    chosen = settings.load(tail=tail, state=state, host=host, port=port)
+    logs.configure(chosen.log_format, chosen.log_level)
+    if not chosen.tail:
+        raise RicochetError("nothing to read: give --tail FILE, or set RICOCHET_TAIL")
+    with _engine(chosen.state, chosen.retention_ms) as engine, _interruptible():
+        asyncio.run(live.run(chosen, engine, web.listen(chosen.host, chosen.port)))
+
+
+@ricochet.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--to", type=click.Choice(["embedded"]), default="embedded", show_default=True, help="Where the events go."
+)
+@click.option("--state", type=_PATH, help="Keep the state in this file; without it, it is thrown away.")
+@click.option(
+    "--speed",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Event time against the clock; 0 is flat out.",
+)
+@click.option("--report", type=_PATH, help="Write the report here, as JSON lines.")
+@click.option("--edges", type=_PATH, help="Write who passed it on to whom here, as JSON lines.")
+def replay(
+    *, files: tuple[str, ...], to: str, state: Path | None, speed: float, report: Path | None, edges: Path | None
+) -> None:
+    """Take events from files (JSON lines; `-` is standard input, `.gz` is unpacked) through the pipeline.
+
+    The events are already hashed, or not personal. Bad lines are counted and named on stderr; the rest is used.
+    """
+    del to  # one engine so far
+    with _engine(state, None) as engine, _progress(files, speed) as progress:
+        rejected = _Rejections()
+        census = replay_.replay(files, engine, speed=speed, progress=progress, on_rejected=rejected.add)
+        if report is not None:
+            replay_.write_report(engine, census.offers, report, census.line())
+        if edges is not None:
+            replay_.write_edges(engine, census.offers, edges)
+    rejected.sum_up()
+    line = census.line()
+    counts = f"{line.events:,} events, {line.rejected:,} rejected, {line.duplicates:,} duplicates"
+    click.echo(f"{counts}; {len(census.offers):,} offers")
+
+
+@ricochet.command()
+@click.option("--state", type=_PATH, help="State file.")
+@click.option(
+    "--out", type=_PATH, default=Path("-"), help="Write the report here; `-`, the default, is standard output."
+)
+@click.option("--edges", type=_PATH, help="Write who passed it on to whom here, as JSON lines.")
+def report(state: Path | None, out: Path, edges: Path | None) -> None:
+    """Write the report of all offers in a state file that no process is using."""
+    chosen = settings.load(state=state)
+    if not chosen.state.exists():
+        raise RicochetError(f"{chosen.state}: no such state file")
+    with _engine(chosen.state, None) as engine:
+        offers = engine.offers()
+        replay_.write_report(engine, offers, Path("/dev/stdout") if str(out) == "-" else out)
+        if edges is not None:
+            replay_.write_edges(engine, offers, edges)
+
+
+@ricochet.command("settings")
+def settings_() -> None:
+    """Show the settings in force and where each comes from."""
+    chosen = settings.load()
+    shown = Table(
+        title=f"settings, from the environment ({settings.PREFIX}NAME), {settings.settings_file()} and defaults"
+    )
+    for column in ("setting", "value", "from", "what it does"):
+        shown.add_column(column)
+    for name, field in settings.Settings.model_fields.items():
+        value = getattr(chosen, name)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        shown.add_row(name, text, settings.origin(chosen, name), field.description or "")
+    Console().print(shown)
+
+
+def main() -> None:
+    """Run a command. What goes wrong for the user is one line on stderr and exit code 2."""
+    # State is millions of small objects that live long; going through them again and again finds no garbage.
+    gc.set_threshold(100_000, 500, 1_000)
+    try:
+        code = ricochet.main(standalone_mode=False)
+    except (RicochetError, StateError) as error:
+        sys.exit(_fail(str(error)))
+    except click.ClickException as error:
+        sys.exit(_fail(error.format_message()))
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    click.echo(f"ricochet: {' '.join(message.split())}", err=True)
+    return 2
+
+
+@contextmanager
+def _engine(state: Path | None, retention_ms: int | None) -> Iterator[Embedded]:
+    with Embedded(state, retention_ms=retention_ms) as engine:
+        yield engine
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is a normal end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+
+
+@contextmanager
+def _progress(files: tuple[str, ...], speed: float) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal and the size is known."""
+    console = Console(stderr=True)
+    if not console.is_terminal or "-" in files or speed:
+        yield lambda _: None
+        return
+    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("replay", total=sum(Path(file).stat().st_size for file in files if Path(file).exists()))
+        yield lambda done: bar.update(task, completed=done)
+
+
+class _Rejections:
+    """The first rejections in full, the others as a number."""
+
+    def __init__(self) -> None:
+        self._n = 0
+
+    def add(self, file: str, line: int, rejected: Rejected) -> None:
+        self._n += 1
+        if self._n <= _REJECTED_SHOWN:
+            where = f"{file}:{line}" if rejected.index is None else f"{file}:{line}[{rejected.index}]"
+            click.echo(f"{where}: rejected, {rejected.reason}: {rejected.detail}", err=True)
+
+    def sum_up(self) -> None:
+        if self._n > _REJECTED_SHOWN:
+            click.echo(f"... and {self._n - _REJECTED_SHOWN:,} more rejected", err=True)
+
+
+_UNITS: Final[dict[str, float]] = {"s": 1, "m": 60, "h": 3600}
+
+
+def _duration(text: Any) -> float | None:
+    """Seconds of a duration such as 90, 60s, 5m or 2h."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no duration such as 60s or 5m") from None
+    if not seconds > 0:
+        raise click.BadParameter("a duration is above 0")
+    return seconds

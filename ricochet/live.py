@@ -1,0 +1,80 @@
+"""The main loop of `ricochet run`: sources in, the web beside it, until a signal ends it."""
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+from connectors.jsonl import JsonlTail
+from ricochet import metrics, web
+from ricochet.logs import logger
+from ricochet.settings import Settings
+from ricochet.view import View, wall_clock
+from spread.events import AnyEvent, Rejected, decode
+from streams.embedded import Embedded
+
+_IDLE_S = 0.2
+
+log = logger(__name__)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT or SIGTERM sets."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    return stop
+
+
+async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None:
+    """Follow the configured files until told to stop."""
+    stop = stop_on_signals()
+    sources = [_open(path, engine) for path in settings.tail]
+    view = View(engine)
+    caught_up = False
+    app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: caught_up)
+    async with web.serving(app, sock):
+        log.info("running", web=web.address(sock), state=str(settings.state), sources=[s.name for s in sources])
+        while not stop.is_set():
+            busy = False
+            for source in sources:
+                busy |= step(source, engine)
+                await asyncio.sleep(0)  # the web has its turn
+            if not busy:
+                caught_up = True
+                await wait(stop, _IDLE_S)
+    for source in sources:
+        source.close()
+    log.info("stopped")
+
+
+def step(source: JsonlTail, engine: Embedded) -> bool:
+    """Take one batch from a source to the engine; whether there was any."""
+    lines, position = source.read()
+    if not lines:
+        return False
+    events: list[AnyEvent] = []
+    for line in lines:
+        if not line.strip():
+            continue
+        for result in decode(line):
+            if isinstance(result, Rejected):
+                engine.health.rejected[result.reason] += 1
+                log.warning("rejected", source=source.name, before=position, reason=result.reason, detail=result.detail)
+            else:
+                events.append(result)
+    engine.feed(events, {source.name: position}, wall_clock())
+    return True
+
+
+async def wait(stop: asyncio.Event, seconds: float) -> None:
+    """Wait, but no longer than until told to stop."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _open(path: Path, engine: Embedded) -> JsonlTail:
+    return JsonlTail(path, engine.position(JsonlTail(path).name))

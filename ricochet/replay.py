@@ -1,0 +1,144 @@
+"""Replay: events from files through the embedded engine, with a report at the end."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from connectors import jsonl
+from ricochet.errors import RicochetError
+from spread import report
+from spread.events import Act, AnyEvent, Assign, Counts, Gap, Outcome, Rejected, decode
+from spread.names import Names
+from streams.embedded import Embedded
+
+_BATCH: Final = 5_000
+
+
+class Census:
+    """What a file held, counted as it is read."""
+
+    def __init__(self) -> None:
+        self.events = self.rejected = 0
+        self.offers: dict[str, None] = {}
+        self._ids, self._gaps = Names(), Names()
+
+    def add(self, result: AnyEvent | Rejected) -> None:
+        """Count one event or rejection."""
+        self.events += 1
+        if isinstance(result, Rejected):
+            self.rejected += 1
+            return
+        self._ids.number(result.id)
+        if isinstance(result, Act | Counts | Outcome | Assign):
+            self.offers[result.offer] = None
+        elif isinstance(result, Gap):
+            self._gaps.number(result.id)
+
+    def line(self) -> report.InputLine:
+        """The `input` line of the report."""
+        duplicates = self.events - self.rejected - len(self._ids)
+        return report.InputLine(self.events, self.rejected, duplicates, len(self._gaps))
+
+
+def replay(
+    files: Iterable[str],
+    engine: Embedded,
+    *,
+    speed: float = 0,
+    progress: Callable[[int], None] = lambda _: None,
+    on_rejected: Callable[[str, int, Rejected], None] = lambda *_: None,
+) -> Census:
+    """Feed files to the engine and count what they held.
+
+    With a `speed` above 0 event time passes that many times faster than the clock. `progress` is told the bytes read.
+    """
+    census = Census()
+    pace = _Pace(speed) if speed > 0 else None
+    batch: list[AnyEvent] = []
+    before = 0
+    for file in files:
+        for number, (line, position) in enumerate(_lines(file), 1):
+            if not line.strip():
+                continue
+            for result in decode(line):
+                census.add(result)
+                if isinstance(result, Rejected):
+                    on_rejected(file, number, result)
+                    continue
+                if pace is not None and pace.waits_for(result.at):
+                    engine.feed(batch)
+                    batch = []
+                    pace.wait()
+                batch.append(result)
+            if len(batch) >= _BATCH:
+                engine.feed(batch)
+                batch = []
+                progress(before + position)
+        before += 0 if file == "-" else os.path.getsize(file)
+        progress(before)
+    engine.feed(batch)
+    return census
+
+
+def write_report(engine: Embedded, offers: Iterable[str], to: Path, last: report.InputLine | None = None) -> None:
+    """Write the cascade and offer lines of some offers, by offer, and the input line if there is one."""
+    with _opened(to) as out:
+        for offer in sorted(offers):
+            for line in report_lines(engine, offer):
+                out.write(line + b"\n")
+        if last is not None:
+            out.write(report.encode(last) + b"\n")
+
+
+def write_edges(engine: Embedded, offers: Iterable[str], to: Path) -> None:
+    """Write an edge for each living node but the roots, by offer."""
+    with _opened(to) as out:
+        for offer in sorted(offers):
+            for line in sorted(report.encode(edge) for edge in engine.offer(offer).edges()):
+                out.write(line + b"\n")
+
+
+def report_lines(engine: Embedded, id: str) -> Iterator[bytes]:
+    """The lines of one offer: of a closed one those that were kept."""
+    offer = engine.offer(id)
+    if offer.closed is not None:
+        yield from offer.closed.lines
+        return
+    yield from (report.encode(line) for line in offer.cascades())
+    yield report.encode(offer.line())
+
+
+def _lines(file: str) -> Iterator[tuple[bytes, int]]:
+    try:
+        yield from jsonl.lines(file)
+    except (OSError, EOFError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RicochetError(f"{file}: {reason}") from None
+
+
+def _opened(to: Path) -> BinaryIO:
+    try:
+        return open(to, "wb")
+    except OSError as error:
+        raise RicochetError(f"{to}: {error.strerror}") from None
+
+
+class _Pace:
+    """Event time against the clock."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._start: tuple[float, int] | None = None
+        self._due = 0.0
+
+    def waits_for(self, at: int) -> bool:
+        if self._start is None:
+            self._start = time.monotonic(), at
+        started, first = self._start
+        self._due = started + (at - first) / 1000 / self._speed
+        return self._due > time.monotonic()
+
+    def wait(self) -> None:
+        time.sleep(max(0.0, self._due - time.monotonic()))

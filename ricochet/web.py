@@ -1,0 +1,108 @@
+"""HTTP: metrics, health and the offers, as JSON. Reads the engine between two batches, in the same thread."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from ricochet.errors import RicochetError
+from ricochet.view import View
+from spread import report
+
+
+def application(view: View, metrics: CollectorRegistry, ready: Callable[[], bool]) -> Starlette:
+    """The web application over a view of the engine."""
+
+    async def get_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics), headers={"Content-Type": content_type})
+
+    async def get_health(_: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def get_ready(_: Request) -> Response:
+        good = ready()
+        return Response("ready\n" if good else "starting\n", 200 if good else 503, media_type="text/plain")
+
+    async def get_offers(_: Request) -> Response:
+        return _json(list(view.offers()))
+
+    async def get_offer(request: Request) -> Response:
+        detail = view.detail(request.path_params["id"])
+        return _not_found() if detail is None else _json(detail)
+
+    async def get_edges(request: Request) -> Response:
+        id = request.path_params["id"]
+        if not view.engine.knows(id):
+            return _not_found()
+        edges = [report.encode(edge) for edge in view.engine.offer(id).edges()]
+        return StreamingResponse((edge + b"\n" for edge in edges), media_type="application/x-ndjson")
+
+    return Starlette(
+        routes=[
+            Route("/metrics", get_metrics),
+            Route("/healthz", get_health),
+            Route("/readyz", get_ready),
+            Route("/offers", get_offers),
+            Route("/offers/{id:path}/edges", get_edges),
+            Route("/offers/{id:path}", get_offer),
+        ]
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to serve on; port 0 takes a free one. Raises `RicochetError` where it can't be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        raise RicochetError(f"{host}:{port} can't be listened on: {error.strerror or error}") from None
+    return sock
+
+
+def address(sock: socket.socket) -> str:
+    """The address of a socket as a URL."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
+    """Serve while the block runs."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the command."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _not_found() -> Response:
+    return Response(b'{"error":"no such offer"}', 404, media_type="application/json")
