@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,17 @@ from spread.events import Rejected
 from streams.embedded import Embedded
 from streams.state import StateError
 
+
+class _Speed(click.FloatRange):
+    """A number in a range, and a number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        speed = float(super().convert(value, param, ctx))
+        if math.isnan(speed):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return speed
+
+
 _PATH = click.Path(path_type=Path)
 _REJECTED_SHOWN: Final = 10
 
@@ -38,7 +50,7 @@ def ricochet() -> None:
     "--speed",
     default=720.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=_Speed(0, 1e9, min_open=True),
     help="Event time against the clock.",
 )
 @click.option(
@@ -87,7 +99,7 @@ def run(tail: tuple[Path, ...], state: Path | None, host: str | None, port: int 
     "--speed",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=_Speed(0, 1e9),
     help="Event time against the clock; 0 is flat out.",
 )
 @click.option("--report", type=_PATH, help="Write the report here, as JSON lines.")
@@ -126,7 +138,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
         raise RicochetError(f"{chosen.state}: no such state file")
     with _engine(chosen.state, None) as engine:
         offers = engine.offers()
-        replay_.write_report(engine, offers, Path("/dev/stdout") if str(out) == "-" else out)
+        replay_.write_report(engine, offers, out)
         if edges is not None:
             replay_.write_edges(engine, offers, edges)
 
@@ -227,6 +239,6 @@ def _duration(text: Any) -> float | None:
         seconds = float(number) * _UNITS[unit]
     except ValueError:
         raise click.BadParameter(f"{text!r} is no duration such as 60s or 5m") from None
-    if not seconds > 0:
-        raise click.BadParameter("a duration is above 0")
+    if not 0 < seconds < math.inf:
+        raise click.BadParameter("a duration is above 0, and has an end")
     return seconds

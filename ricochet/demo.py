@@ -4,6 +4,8 @@ Event time runs faster than the clock; what is shown as "now" is event time.
 """
 
 import contextlib
+import io
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -150,3 +152,21 @@ def _row(view: View, offer: Offer) -> tuple[str | Text, ...]:
         f"{bases['declared'] / edges:.0%}" if edges else "-",
         state,
     )
+
+
+def picture(seed: int = 1, hours: float = 5.0) -> str:
+    """The live table some hours into a day, as SVG: the picture in the README."""
+    start = 1_767_225_600_000  # 2026-01-01, so that the same code gives the same picture
+    scenario = simulate(seed, start, _DAY_MS / _HOUR_MS)
+    player = Player(scenario, start)
+    console = Console(record=True, width=96, file=io.StringIO())
+    with Embedded() as engine:
+        view = View(engine, {offer.id: _job(offer) for offer in scenario.offers}, lambda: player.now)
+        play(player.until(int(hours * _HOUR_MS)), engine)
+        console.print(table(view, player))
+    svg = console.export_svg(title="ricochet demo")
+    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # fonts from another host
+
+
+if __name__ == "__main__":
+    print(picture(), end="")

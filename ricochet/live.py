@@ -7,6 +7,7 @@ from pathlib import Path
 
 from connectors.jsonl import JsonlTail
 from ricochet import metrics, web
+from ricochet.errors import RicochetError
 from ricochet.logs import logger
 from ricochet.settings import Settings
 from ricochet.view import View, wall_clock
@@ -31,6 +32,7 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None
     """Follow the configured files until told to stop."""
     stop = stop_on_signals()
     sources = [_open(path, engine) for path in settings.tail]
+    engine.warm_up()
     view = View(engine)
     caught_up = False
     app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: caught_up)
@@ -51,19 +53,26 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None
 
 def step(source: JsonlTail, engine: Embedded) -> bool:
     """Take one batch from a source to the engine; whether there was any."""
-    lines, position = source.read()
+    try:
+        lines, position = source.read()
+    except OSError as error:
+        raise RicochetError(f"{error.filename}: {error.strerror}") from None
     if not lines:
         return False
     events: list[AnyEvent] = []
+    rejected: list[Rejected] = []
     for line in lines:
-        if not line.strip():
-            continue
-        for result in decode(line):
+        for result in decode(line) if line.strip() else ():
             if isinstance(result, Rejected):
-                engine.health.rejected[result.reason] += 1
-                log.warning("rejected", source=source.name, before=position, reason=result.reason, detail=result.detail)
+                rejected.append(result)
             else:
                 events.append(result)
+    if rejected:
+        engine.health.rejected.update(one.reason for one in rejected)
+        first = rejected[0]
+        log.warning(
+            "rejected", n=len(rejected), source=source.name, before=position, first=first.reason, why=first.detail
+        )
     engine.feed(events, {source.name: position}, wall_clock())
     return True
 

@@ -39,7 +39,7 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "offer_shares_acceleration": ("Change of the shares per minute, per minute.", (OFFER,)),
     "offer_half_life_seconds": ("Time from the first post until half of the shares so far had come.", (OFFER,)),
     "offer_shares_after_closing": ("Living shares later than the offer's closing date.", (OFFER,)),
-    "offer_stated_total": (
+    "offer_stated": (
         "The networks' own totals over the offer's posts: shares, likes, replies, impressions, clicks.",
         (OFFER, "kind"),
     ),
@@ -102,7 +102,7 @@ class StateCollector(Collector):
             for kind, n in totals.items():
                 stated[kind] = stated.get(kind, 0) + n
         for kind, n in stated.items():
-            gauges["offer_stated_total"].add_metric((id, kind), n)
+            gauges["offer_stated"].add_metric((id, kind), n)
         for kind, n in offer.funnel().items():
             gauges["offer_outcomes"].add_metric((id, kind), n)
         closes = self._view.job(offer).closes
@@ -135,7 +135,8 @@ class StateCollector(Collector):
         gauges["state_nodes"].add_metric((), nodes)
         gauges["state_memory_bytes"].add_metric((), nbytes)
         gauges["state_stored_bytes"].add_metric((), engine.state_bytes())
-        gauges["newest_event_timestamp_seconds"].add_metric((), engine.health.newest / 1000)
+        if engine.health.newest:
+            gauges["newest_event_timestamp_seconds"].add_metric((), engine.health.newest / 1000)
 
 
 def _health(health: Health) -> Iterator[Metric]:

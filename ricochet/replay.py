@@ -1,8 +1,11 @@
 """Replay: events from files through the embedded engine, with a report at the end."""
 
 import os
+import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -84,7 +87,7 @@ def replay(
 
 def write_report(engine: Embedded, offers: Iterable[str], to: Path, last: report.InputLine | None = None) -> None:
     """Write the cascade and offer lines of some offers, by offer, and the input line if there is one."""
-    with _opened(to) as out:
+    with _written(to) as out:
         for offer in sorted(offers):
             for line in report_lines(engine, offer):
                 out.write(line + b"\n")
@@ -94,7 +97,7 @@ def write_report(engine: Embedded, offers: Iterable[str], to: Path, last: report
 
 def write_edges(engine: Embedded, offers: Iterable[str], to: Path) -> None:
     """Write an edge for each living node but the roots, by offer."""
-    with _opened(to) as out:
+    with _written(to) as out:
         for offer in sorted(offers):
             for line in sorted(report.encode(edge) for edge in engine.offer(offer).edges()):
                 out.write(line + b"\n")
@@ -113,16 +116,25 @@ def report_lines(engine: Embedded, id: str) -> Iterator[bytes]:
 def _lines(file: str) -> Iterator[tuple[bytes, int]]:
     try:
         yield from jsonl.lines(file)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RicochetError(f"{file}: {reason}") from None
 
 
-def _opened(to: Path) -> BinaryIO:
+@contextmanager
+def _written(to: Path) -> Iterator[BinaryIO]:
+    """A file to be written, or standard output for `-`."""
     try:
-        return open(to, "wb")
+        if str(to) == "-":
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+            return
+        with open(to, "wb") as out:
+            yield out
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise RicochetError(f"{to}: {error.strerror}") from None
+        raise RicochetError(f"{to}: {error.strerror or error}") from None
 
 
 class _Pace:

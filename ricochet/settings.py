@@ -1,11 +1,18 @@
 """Settings: from the environment (`RICOCHET_...`), then a TOML file, then defaults."""
 
+import json
 import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from ricochet.errors import RicochetError
 
@@ -20,8 +27,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     state: Path = Field(Path("ricochet.state"), description="State file of `ricochet run`.")
-    tail: list[Path] = Field([], description="Files of social events (JSON lines) that `ricochet run` follows.")
-    host: str = Field("127.0.0.1", description="Address that the web server binds to.")
+    tail: Annotated[list[Path], NoDecode] = Field(
+        [], description="Files of social events (JSON lines) that `ricochet run` follows."
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="Address that the web server binds to.")
     port: int = Field(8765, ge=0, le=65535, description="Port of the web server; 0 takes a free one.")
     retention_days: int = Field(
         400,
@@ -40,8 +49,10 @@ class Settings(BaseSettings):
     @field_validator("tail", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """A single path needs no JSON list."""
-        return [value] if isinstance(value, str) else value
+        """Read one path, or a JSON list of them."""
+        if not isinstance(value, str):
+            return value
+        return json.loads(value) if value.lstrip().startswith("[") else [value]
 
     @classmethod
     def settings_customise_sources(

@@ -27,7 +27,7 @@ class View:
     ) -> None:
         self.engine = engine
         self.now = now
-        self._registry = registry or {}
+        self._registry = {} if registry is None else registry
         self._shown: set[str] = set()
 
     def job(self, offer: Offer) -> JobOffer:

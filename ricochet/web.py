@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import unquote
 
 import msgspec
 import uvicorn
@@ -37,15 +38,14 @@ def application(view: View, metrics: CollectorRegistry, ready: Callable[[], bool
         return _json(list(view.offers()))
 
     async def get_offer(request: Request) -> Response:
-        detail = view.detail(request.path_params["id"])
-        return _not_found() if detail is None else _json(detail)
-
-    async def get_edges(request: Request) -> Response:
-        id = request.path_params["id"]
-        if not view.engine.knows(id):
-            return _not_found()
-        edges = [report.encode(edge) for edge in view.engine.offer(id).edges()]
-        return StreamingResponse((edge + b"\n" for edge in edges), media_type="application/x-ndjson")
+        # Ids may hold slashes, so the path is taken apart before it is decoded.
+        id, *rest = (unquote(part) for part in request.scope["raw_path"].decode().split("/")[2:])
+        if rest == [] and (detail := view.detail(id)) is not None:
+            return _json(detail)
+        if rest == ["edges"] and view.engine.knows(id):
+            edges = [report.encode(edge) for edge in view.engine.offer(id).edges()]
+            return StreamingResponse((edge + b"\n" for edge in edges), media_type="application/x-ndjson")
+        return Response(b'{"error":"no such offer"}', 404, media_type="application/json")
 
     return Starlette(
         routes=[
@@ -53,8 +53,7 @@ def application(view: View, metrics: CollectorRegistry, ready: Callable[[], bool
             Route("/healthz", get_health),
             Route("/readyz", get_ready),
             Route("/offers", get_offers),
-            Route("/offers/{id:path}/edges", get_edges),
-            Route("/offers/{id:path}", get_offer),
+            Route("/offers/{path:path}", get_offer),
         ]
     )
 
@@ -102,7 +101,3 @@ class _Server(uvicorn.Server):
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
-
-
-def _not_found() -> Response:
-    return Response(b'{"error":"no such offer"}', 404, media_type="application/json")

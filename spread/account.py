@@ -15,7 +15,7 @@ from spread.facts import OfferFact, act_fact, delete_fact, profile_fact, ties_fa
 ENCODING: Final = 1
 
 
-class AccountFacts(msgspec.Struct, array_like=True):
+class AccountFacts(msgspec.Struct, array_like=True, gc=False):
     """What is stored of one account.
 
     `acts` are (id, offer, at in ms), `guest_in` (offer, at in ms): see `Account.take_act`.
@@ -27,6 +27,19 @@ class AccountFacts(msgspec.Struct, array_like=True):
     deletes: list[Delete] = []
     ties: list[Ties] = []
     profiles: list[Profile] = []
+
+    def since(self, horizon: int) -> "AccountFacts":
+        """Those that are not older than `horizon` (ms)."""
+        return AccountFacts(
+            acts=[act for act in self.acts if act[2] >= horizon],
+            guest_in=[guest for guest in self.guest_in if guest[1] >= horizon],
+            deletes=[delete for delete in self.deletes if delete.at >= horizon],
+            ties=[ties for ties in self.ties if ties.at >= horizon],
+            profiles=[profile for profile in self.profiles if profile.at >= horizon],
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.acts or self.guest_in or self.deletes or self.ties or self.profiles)
 
 
 _E = TypeVar("_E", Delete, Profile)
@@ -70,10 +83,6 @@ class Account:
         """What has come since it was last stored."""
         self._sent: frozenset[str] = frozenset()
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.__init__()  # type: ignore[misc]
-
     def load(self, facts: AccountFacts) -> None:
         """Take stored facts in."""
         for id, offer, at in facts.acts:
@@ -89,16 +98,6 @@ class Account:
                 self.ties[ties.id] = ties
         for profile in facts.profiles:
             self.profiles[profile.id] = _merged(self.profiles.get(profile.id), profile)
-
-    def facts(self) -> AccountFacts:
-        """All facts, to be stored anew."""
-        return AccountFacts(
-            acts=[(id, offer, self.offers[offer]) for id, offers in self.acts.items() for offer in offers],
-            guest_in=[(offer, self.offers[offer]) for offer in sorted(self.guest_in)],
-            deletes=list(self.deletes.values()),
-            ties=list(self.ties.values()),
-            profiles=list(self.profiles.values()),
-        )
 
     def take_act(self, act: AnyAct) -> tuple[bool, list[tuple[str, OfferFact]]]:
         """Take a post, share, quote or reply; whether it is new, and what to send where.
@@ -125,11 +124,12 @@ class Account:
         if len(offers) > 1:
             lowest = msgspec.structs.replace(fact, offer=min(offers, key=canonical))
             out = [(offer, one) for offer in offers for one in (fact, lowest)]
-        for offer in offers:
-            if offer not in self._sent:
-                out += self._facts_for(offer)
-            elif self.deletes:
-                out += ((offer, delete_fact(d)) for d in self.deletes.values() if d.target == act.id)
+        if self.ties or self.profiles or self.deletes:
+            for offer in offers:
+                if offer in self._sent:
+                    out += ((offer, delete_fact(d)) for d in self.deletes.values() if d.target == act.id)
+                else:
+                    out += self._facts_for(offer)
         return new, out
 
     def take_delete(self, delete: Delete) -> tuple[bool, list[tuple[str, OfferFact]]]:
@@ -165,32 +165,10 @@ class Account:
             self._noted().profiles.append(merged)
         return new, [(offer, profile_fact(merged)) for offer in self.offers]
 
-    def expire(self, horizon: int) -> bool:
-        """Drop what is older than `horizon` (ms); whether anything was.
-
-        The latest profile stays while any offer does.
-        """
-        offers = {offer: at for offer, at in self.offers.items() if at >= horizon}
-        self.guest_in &= offers.keys()
-        acts = {id: kept for id, named in self.acts.items() if (kept := tuple(o for o in named if o in offers))}
-        latest = max(self.profiles.values(), key=lambda p: (p.at, p.id), default=None) if offers else None
-        profiles = {p.id: p for p in self.profiles.values() if p.at >= horizon or p is latest}
-        ties = {t.id: t for t in self.ties.values() if t.at >= horizon}
-        deletes = {d.id: d for d in self.deletes.values() if d.at >= horizon}
-        before = (self.offers, self.acts, self.profiles, self.ties, self.deletes)
-        self.offers, self.acts, self.profiles, self.ties, self.deletes = offers, acts, profiles, ties, deletes
-        return before != (offers, acts, profiles, ties, deletes)
-
-    def forget_other(self, account: str) -> bool:
-        """Take another account out of this one's lists; whether it stood in any."""
-        found = False
-        for ties in self.ties.values():
-            for name in ("follows", "unfollows", "followed_by"):
-                listed = getattr(ties, name)
-                if listed and account in listed:
-                    setattr(ties, name, [other for other in listed if other != account])
-                    found = True
-        return found
+    def is_older(self, horizon: int) -> bool:
+        """Whether anything about the account is from before `horizon` (ms)."""
+        about = (*self.deletes.values(), *self.ties.values(), *self.profiles.values())
+        return any(at < horizon for at in self.offers.values()) or any(event.at < horizon for event in about)
 
     def nbytes(self) -> int:
         """Bytes of memory held, about."""
@@ -199,18 +177,19 @@ class Account:
             800 + 300 * len(self.acts) + 80 * listed + 400 * (len(self.ties) + len(self.profiles) + len(self.deletes))
         )
 
-    def __bool__(self) -> bool:
-        return bool(self.offers or self.deletes or self.ties or self.profiles)
-
     def _enter(self, offer: str, at: int) -> None:
-        self.offers[offer] = max(at, self.offers.get(offer, 0))
+        if at >= self.offers.get(offer, 0):
+            self.offers[offer] = at
 
     def _name(self, id: str, offer: str, at: int) -> bool:
         self._enter(offer, at)
-        offers = self.acts.get(id, ())
-        if offer in offers:
+        offers = self.acts.get(id)
+        if offers is None:
+            self.acts[id] = (offer,)
+        elif offer in offers:
             return False
-        self.acts[id] = (*offers, offer)
+        else:
+            self.acts[id] = (*offers, offer)
         return True
 
     def _concerned(self, delete: Delete) -> Collection[str]:

@@ -9,8 +9,6 @@ from array import array
 from enum import Enum, auto
 from typing import Final
 
-import numpy as np
-
 from spread.events import smaller
 from spread.facts import REPLY, ActFact, DeleteFact
 from spread.names import Names
@@ -18,6 +16,10 @@ from spread.names import Names
 UNSEEN: Final = -1
 NONE: Final = -1
 """No `via`, no follower count, no known account."""
+
+
+_UNSEEN, _ZERO_BYTES = array("b", (UNSEEN,)), array("b", (0,))
+_NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("q", (0,))
 
 
 class Change(Enum):
@@ -39,6 +41,7 @@ class Acts:
         self.kind, self.gone = array("b"), array("b")
         self.network, self.actor, self.root, self.via = (array("i") for _ in range(4))
         self.at, self.followers = array("q"), array("q")
+        self._last_root = "", NONE
         self.deletes: dict[str, DeleteFact] = {}
         self.taken_back: dict[int, list[DeleteFact]] = {}
         """The deletes of each target, by its own account or not."""
@@ -52,20 +55,19 @@ class Acts:
         """The offer that a person assigned a root to."""
 
     def __len__(self) -> int:
-        return len(self.kind)
+        return len(self.ids)
 
     def number(self, id: str) -> int:
-        """The number of an id, with room in the columns."""
+        """The number of an id, with room in the columns (there is more room than ids)."""
         number = self.ids.number(id)
-        if number == len(self.kind):
-            self.kind.append(UNSEEN)
-            self.gone.append(0)
-            self.network.append(0)
-            self.actor.append(NONE)
-            self.root.append(NONE)
-            self.via.append(NONE)
-            self.at.append(0)
-            self.followers.append(NONE)
+        if number >= len(self.kind):
+            more = 4 + number // 8
+            self.kind.extend(_UNSEEN * more)
+            self.gone.extend(_ZERO_BYTES * more)
+            for numbers in (self.network, self.actor, self.root, self.via):
+                numbers.extend(_NO_NUMBER * more)
+            self.at.extend(_ZERO * more)
+            self.followers.extend(_NO_COUNT * more)
         return number
 
     def add(self, fact: ActFact) -> tuple[int, Change]:
@@ -111,20 +113,6 @@ class Acts:
         self._judge(target)
         return target, change
 
-    def erase(self, account: str) -> bool:
-        """Forget whose acts these were; they stay, nameless. Whether there were any traces."""
-        found = False
-        for id in [fact.id for fact in self.deletes.values() if fact.actor == account]:
-            fact = self.deletes.pop(id)
-            self.taken_back[self.number(fact.target)].remove(fact)
-            found = True
-        if (number := self.accounts.find(account)) != NONE:
-            for act in np.flatnonzero(np.frombuffer(self.actor, np.int32) == number).tolist():
-                self.actor[act], self.followers[act], self.gone[act] = NONE, NONE, 1
-                self.erased.add(act)
-                found = True
-        return found
-
     def shown(self, act: int) -> bool:
         """Whether an act that has arrived counts for this offer, and not for another that its root was assigned to."""
         if self.kind[act] == UNSEEN:
@@ -169,7 +157,9 @@ class Acts:
             self.networks.append(fact.network)
         self.network[act] = self.networks.index(fact.network)
         self.at[act] = fact.at
-        self.root[act] = act if fact.root == fact.id else self.number(fact.root)
+        if fact.root != self._last_root[0]:  # as good as always the one before
+            self._last_root = fact.root, self.number(fact.root)
+        self.root[act] = self._last_root[1]
         self.via[act] = NONE if fact.via is None else self.number(fact.via)
         self.followers[act] = NONE if fact.followers is None else fact.followers
         if fact.actor is None:
@@ -181,7 +171,8 @@ class Acts:
             self.elsewhere.pop(act, None)
         else:
             self.elsewhere[act] = fact.offer
-        self._judge(act)
+        if self.taken_back or self.erased or self.gone[act]:
+            self._judge(act)
 
     def _judge(self, act: int) -> None:
         """Gone is what its own account took back, or what was erased."""

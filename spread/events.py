@@ -4,6 +4,7 @@ Decoding never raises: a message gives events, and a `Rejected` with its reason 
 Times are milliseconds since 1970 UTC. Ids are opaque strings of at most 512 bytes.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -16,7 +17,7 @@ MAX_TEXT_BYTES: Final = 64 * 1024
 DAY_MS: Final = 86_400_000
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
-Network = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+Network = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}\Z")]
 Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 """A moment, up to the year 9999."""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -166,8 +167,9 @@ class Rejected(msgspec.Struct):
 
 _ONE: Final = msgspec.json.Decoder(AnyEvent)
 _MANY: Final = msgspec.json.Decoder(list[AnyEvent])
-_PARTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BLANK: Final = b" \t\r\n"
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
 
 
 def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Rejected]:
@@ -176,17 +178,20 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
     `recorded_at` (ms) is the record's own timestamp; events more than a day ahead of it are refused. Without it
     (a file has none) that is not judged. Never raises: what is bad comes back as `Rejected`, the rest is used.
     """
-    is_batch = message[:64].lstrip(_BLANK).startswith(b"[")
-    # Escapes only make a text longer, so a pure ASCII message without them needs no look at single lengths in bytes.
-    plain = message.isascii() and b"\\u" not in message
+    is_batch = message.lstrip(_BLANK).startswith(b"[")
     try:
         events: list[AnyEvent] = _MANY.decode(message) if is_batch else [_ONE.decode(message)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         return list(_decode_parts(message, recorded_at)) if is_batch else [_rejected(message, error)]
     if len(events) > MAX_BATCH:
-        return [Rejected("batch too long", f"{len(events)} events, at most {MAX_BATCH}", message)]
+        return [_too_many(message, len(events))]
+    # Escapes only make a text longer, so a pure ASCII message without them needs no look at single lengths in bytes.
+    plain = message.isascii() and b"\\u" not in message
     checked: list[AnyEvent | Rejected] = []
     for index, event in enumerate(events):
+        event.for_offer = None  # what only the stages may say is not believed from outside
+        if type(event) is Post:
+            event.via = None
         fault = _fault(event, plain, recorded_at)
         if fault is None:
             checked.append(event)
@@ -197,23 +202,43 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
 
 
 def _decode_parts(message: bytes, recorded_at: int | None) -> Iterator[AnyEvent | Rejected]:
-    try:
-        parts = _PARTS.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        yield _rejected(message, error)
+    parts = _split(message)
+    if parts is None:
+        yield Rejected("not JSON", "an array without an end", message)
         return
     if len(parts) > MAX_BATCH:
-        yield Rejected("batch too long", f"{len(parts)} events, at most {MAX_BATCH}", message)
+        yield _too_many(message, len(parts))
         return
-    for index, part in enumerate(parts):
-        raw = bytes(part)
+    for index, raw in enumerate(parts):
         if raw.lstrip(_BLANK).startswith(b"["):
-            yield Rejected("not an object", "an array within an array", raw, index)
+            yield Rejected("mistyped field", "an array within an array", raw, index)
             continue
         for result in decode(raw, recorded_at):
             if isinstance(result, Rejected):
                 result.index = index
             yield result
+
+
+def _split(array: bytes) -> list[bytes] | None:
+    """The elements of a JSON array as they stand, however bad they are; None if its brackets don't match."""
+    parts, depth, start = [], 0, 0
+    for token in _TOKEN.finditer(array):
+        mark = array[token.start()]
+        if mark in b"[{":
+            depth += 1
+            start = token.end() if depth == 1 else start
+        elif mark in b"]}":
+            depth -= 1
+        if (mark == ord(",") and depth == 1) or (mark in b"]}" and depth == 0):
+            parts.append(array[start : token.start()])
+            start = token.end()
+        if depth == 0 and mark != ord('"'):
+            return parts if not array[start:].strip(_BLANK) else None
+    return None
+
+
+def _too_many(message: bytes, events: int) -> Rejected:
+    return Rejected("batch too long", f"{events} events, at most {MAX_BATCH}", message)
 
 
 def _rejected(message: bytes, error: Exception) -> Rejected:

@@ -58,29 +58,10 @@ class Evidence:
         self._acts.placed.pop(self._acts.number(root), None)
         self._from_scratch = self._unsettled = True
 
-    def erase(self, account: str) -> bool:
-        """Erase an account and all its traces; whether there were any."""
-        found = self._acts.erase(account) | self._ties.erase(account)
-        number = self._acts.accounts.find(account)
-        found |= self._profiles.pop(number, None) is not None
-        if found:
-            self._from_scratch = self._unsettled = True
-        return found
-
-    def facts(self) -> Iterator[OfferFact]:
-        """All facts, to be stored anew."""
-        if self.closed is not None:
-            yield self.closed
-        acts = self._acts
-        yield from (acts.fact(act) for act in range(len(acts)) if acts.kind[act] != NONE)
-        yield from acts.deletes.values()
-        yield from self._ties.facts()
-        yield from (fact for facts in self._profiles.values() for fact in facts.values())
-        yield from self._outcomes.values()
-        for target, totals in self._totals.items():
-            for name, (at, id, value) in totals.items():
-                stated = [value if name == total else None for total in TOTALS]
-                yield CountsFact(id, at, "", target, *stated)
+    @property
+    def has_guests(self) -> bool:
+        """Whether any act may count for another offer."""
+        return bool(self._acts.placed or self._acts.elsewhere)
 
     def guests(self, fact: ActFact | None = None) -> Iterator[tuple[str, ActFact]]:
         """The acts that count for another offer, with that offer: all, or those that one delivery bears on.
@@ -89,8 +70,6 @@ class Evidence:
         all are told.
         """
         acts = self._acts
-        if not acts.placed and not acts.elsewhere:
-            return
         for act in range(len(acts)) if fact is None else (acts.number(fact.id),):
             if acts.kind[act] != NONE:
                 offers = {acts.shown_in(act), *(acts.placed.values() if act in acts.differing else ())}

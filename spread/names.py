@@ -34,41 +34,42 @@ class Names:
 
     def find(self, name: str) -> int:
         """The number of a name, or -1 if it has none."""
-        number, _, _ = self._look_up(name.encode())
-        return number
+        raw = name.encode()
+        slots, ends, buffer = self._slots, self._ends, self._buffer
+        mask = len(slots) - 1
+        slot = hash(raw) & mask
+        while (entry := slots[slot]) >= 0:
+            number = entry & _NUMBER
+            if buffer[ends[number] : ends[number + 1]] == raw:
+                return number
+            slot = slot + 1 & mask
+        return -1
 
     def number(self, name: str) -> int:
         """The number of a name, given now if it has none yet."""
         raw = name.encode()
-        number, slot, mark = self._look_up(raw)
-        if number >= 0:
-            return number
-        number = len(self._ends) - 1
-        self._buffer += raw
-        self._ends.append(len(self._buffer))
-        self._slots[slot] = mark << _SHIFT | number
-        if 3 * (number + 1) > 2 * len(self._slots):
+        slots, ends, buffer = self._slots, self._ends, self._buffer
+        hashed = hash(raw)
+        mark = hashed >> _SHIFT & _FINGERPRINT
+        mask = len(slots) - 1
+        slot = hashed & mask
+        while (entry := slots[slot]) >= 0:
+            if entry >> _SHIFT == mark:
+                number = entry & _NUMBER
+                if buffer[ends[number] : ends[number + 1]] == raw:
+                    return number
+            slot = slot + 1 & mask
+        number = len(ends) - 1
+        buffer += raw
+        ends.append(len(buffer))
+        slots[slot] = mark << _SHIFT | number
+        if 3 * number > 2 * mask:
             self._grow()
         return number
 
     def nbytes(self) -> int:
         """Bytes of memory held."""
         return len(self._buffer) + 8 * (len(self._ends) + len(self._slots))
-
-    def _look_up(self, raw: bytes) -> tuple[int, int, int]:
-        """The number of a text or -1, the slot it has or would take, and its fingerprint."""
-        slots, ends, buffer = self._slots, self._ends, self._buffer
-        mask = len(slots) - 1
-        hashed = hash(raw)
-        mark = hashed >> 32 & _FINGERPRINT
-        slot = hashed & mask
-        while (entry := slots[slot]) >= 0:
-            if entry >> _SHIFT == mark:
-                number = entry & _NUMBER
-                if buffer[ends[number] : ends[number + 1]] == raw:
-                    return number, slot, mark
-            slot = slot + 1 & mask
-        return -1, slot, mark
 
     def _grow(self) -> None:
         ends, buffer = self._ends, self._buffer
@@ -79,5 +80,5 @@ class Names:
             slot = hashed & mask
             while slots[slot] >= 0:
                 slot = slot + 1 & mask
-            slots[slot] = (hashed >> 32 & _FINGERPRINT) << _SHIFT | number
+            slots[slot] = (hashed >> _SHIFT & _FINGERPRINT) << _SHIFT | number
         self._slots = slots

@@ -249,9 +249,8 @@ class Parents:
                 self.broken.append(weakest)
 
     def _make_room(self) -> None:
-        for _ in range(len(self._acts) - len(self._declared)):
-            self._declared.append(NONE)
-            self.basis.append(NONE)
-            self.exposure.append(NONE)
-        for _ in range(len(self._acts) - len(self.forest.parent)):
-            self.forest.extend()
+        more = len(self._acts) - len(self._declared)
+        self._declared.extend(array("i", (NONE,)) * more)
+        self.basis.extend(array("b", (NONE,)) * more)
+        self.exposure.extend(array("b", (NONE,)) * more)
+        self.forest.extend(max(0, len(self._acts) - len(self.forest.parent)))

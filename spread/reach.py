@@ -65,37 +65,45 @@ class Distinct:
     """The union of some sets of accounts: exact up to a million, beyond that the k smallest digests."""
 
     def __init__(self, sets: Collection[Digests], *, exact: int = EXACT, k: int = K) -> None:
-        total = sum(map(len, sets))
-        smallest = _smallest(sets, total, k) if total > exact else _NONE
-        self.sampled = False
-        if len(smallest) == k:
-            estimate = (k - 1) * _SPAN // (int(smallest[-1]) + 1)
-            # Near the limit only the exact count can tell on which side of it the set is.
-            if estimate > exact * 1.05 or len(_union(sets, None)) > exact:
-                self.members, self.size, self.sampled = smallest, estimate, True
-        if not self.sampled:
-            self.members = _union(sets, None)
-            self.size = len(self.members)
+        found = _union_up_to(sets, max(exact, k - 1))
+        self.sampled = found is None
+        if found is None:
+            self.members = _smallest(sets, k)
+            self.size = (k - 1) * _SPAN // (int(self.members[-1]) + 1)
+        else:
+            self.members, self.size = found, len(found)
 
     def outside(self, sets: Sequence[Digests]) -> int:
         """How many of the union are in none of these sets."""
-        other = _union(sets, int(self.members[-1]) if self.sampled else None)
+        other = _union(sets, int(self.members[-1]) if self.sampled else _SPAN - 1)
         outside = len(self.members) - int(np.isin(self.members, other, assume_unique=True).sum())
         return outside * self.size // len(self.members) if self.sampled else outside
 
 
-def _union(sets: Iterable[Digests], below: int | None) -> Digests:
+def _union_up_to(sets: Iterable[Digests], limit: int) -> Digests | None:
+    """The distinct members of some sets, or None as soon as there are more than `limit`."""
+    union, waiting, size = _NONE, [], 0
+    for one in sets:
+        waiting.append(one)
+        size += len(one)
+        if size > limit:
+            union, waiting, size = distinct(np.concatenate([union, *waiting])), [], 0
+            if len(union) > limit:
+                return None
+    union = distinct(np.concatenate([union, *waiting]))
+    return union if len(union) <= limit else None
+
+
+def _union(sets: Iterable[Digests], below: int) -> Digests:
     """The distinct members of sorted sets, up to a digest."""
-    if below is not None:
-        sets = [one[: int(np.searchsorted(one, np.uint64(below), side="right"))] for one in sets]
-    sets = [one for one in sets if len(one)]
-    return distinct(np.concatenate(sets)) if sets else _NONE
+    parts = [one[: int(np.searchsorted(one, np.uint64(below), side="right"))] for one in sets]
+    return distinct(np.concatenate([_NONE, *parts]))
 
 
-def _smallest(sets: Collection[Digests], total: int, k: int) -> Digests:
-    """The k smallest distinct members of sorted sets, or all if there are fewer."""
-    below = min(_SPAN - 1, 2 * k * _SPAN // total)
-    while len(found := _union(sets, below)) < k and below < _SPAN - 1:
+def _smallest(sets: Collection[Digests], k: int) -> Digests:
+    """The k smallest distinct members of sorted sets that have as many."""
+    below = min(_SPAN - 1, 2 * k * _SPAN // sum(map(len, sets)))
+    while len(found := _union(sets, below)) < k:
         below = min(_SPAN - 1, 4 * below)
     return found[:k]
 

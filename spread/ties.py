@@ -10,7 +10,6 @@ side alone.
 """
 
 from array import array
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,25 +117,6 @@ class Ties:
         self._changed.add(actor)
         return True
 
-    def facts(self) -> Iterable[TiesFact]:
-        """All lists."""
-        return (fact for facts in self._facts.values() for fact in facts.values())
-
-    def erase(self, account: str) -> bool:
-        """Take an account out of all lists; whether it stood in any."""
-        number, gone, found = self._accounts.find(account), np.uint64(digest(account)), False
-        if self._facts.pop(number, None) is not None:
-            found = True
-        for actor, facts in self._facts.items():
-            for fact in facts.values():
-                for side in ("follows", "unfollows", "followed_by"):
-                    packed = getattr(fact, side)
-                    if packed and gone in (who := unpack(packed)):
-                        setattr(fact, side, who[who != gone].tobytes())
-                        self._changed.add(actor)
-                        found = True
-        return found
-
     def start_over(self, silent: frozenset[int]) -> None:
         """Settle everything anew at the next `refresh`, the lists of `silent` accounts left out."""
         self._silent = silent
@@ -191,7 +171,8 @@ class Ties:
         """Bytes of memory held, about."""
         return sum(
             200 + sum(9 * len(packed) // 8 for packed in (fact.follows, fact.unfollows, fact.followed_by) if packed)
-            for fact in self.facts()
+            for facts in self._facts.values()
+            for fact in facts.values()
         )
 
     def _settle(self, follower: int, followed: int) -> bool:

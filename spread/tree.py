@@ -64,12 +64,13 @@ class Forest:
         self._child, self._after, self._before = array("i"), array("i"), array("i")
         self.shapes: dict[int, Shape] = {}
 
-    def extend(self) -> None:
-        """Make room for one more node."""
+    def extend(self, more: int = 1) -> None:
+        """Make room for more nodes."""
+        nobody = array("i", (NOBODY,)) * more
         for links in (self.parent, self.depth, self._child, self._after, self._before):
-            links.append(NOBODY)
-        self.size.append(0)
-        self.weight.append(0)
+            links.extend(nobody)
+        self.size.extend(array("i", (0,)) * more)
+        self.weight.extend(array("b", (0,)) * more)
 
     def plant(self, head: int) -> None:
         """Start a tree at `head`, as yet of no weight."""

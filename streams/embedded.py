@@ -63,19 +63,29 @@ class Embedded:
 
     def position(self, source: str) -> str | None:
         """How far a source was read, or None if it never was."""
-        return self._state.position(source)
+        with self._state.trouble():
+            return self._state.position(source)
 
     def offer(self, id: str) -> Offer:
         """One offer, to ask it. An unknown one is empty."""
-        return self._pipeline.offers.offer(id, self._state.offers)
+        with self._state.trouble():
+            return self._pipeline.offers.offer(id, self._state.offers)
 
     def knows(self, id: str) -> bool:
         """Whether anything has come of an offer."""
-        return self._pipeline.offers.knows(id, self._state.offers)
+        with self._state.trouble():
+            return self._pipeline.offers.knows(id, self._state.offers)
 
     def offers(self) -> list[str]:
         """The ids of all offers."""
-        return self._pipeline.offers.ids(self._state.offers)
+        with self._state.trouble():
+            return self._pipeline.offers.ids(self._state.offers)
+
+    def warm_up(self) -> None:
+        """Bring stored offers to hand, as many as the memory allows."""
+        with self._state.trouble():
+            self._pipeline.offers.warm_up(self._state.offers)
+        self.health.newest = max((offer.last_at() for offer in self.busy()), default=0)
 
     def busy(self) -> Iterable[Offer]:
         """The offers in memory: those that were asked for or acted in last."""
@@ -83,7 +93,8 @@ class Embedded:
 
     def state_bytes(self) -> int:
         """Bytes of the state file."""
-        return self._state.nbytes()
+        with self._state.trouble():
+            return self._state.nbytes()
 
     def close(self) -> None:
         """Close the state; what was fed is kept, unless the state is thrown away."""

@@ -57,7 +57,7 @@ class Offers:
     def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
         self._health = health
         self._retention_ms = retention_ms
-        self._offers = Kept(self._load, _news, _whole, _merged, memory)
+        self._offers = Kept(self._load, _news, _merged, memory)
         self._forgotten: set[int] | None = None
         self._assignments: dict[str, AssignFact] = {}
         self._assigned: dict[str, str] = {}
@@ -98,6 +98,13 @@ class Offers:
         """Whether any fact of an offer has come."""
         return self._offers.has(id, table)
 
+    def warm_up(self, table: Table) -> None:
+        """Bring stored offers to memory, as many as it may take."""
+        for key in self.ids(table):
+            if self._offers.is_full:
+                break
+            self.offer(key, table)
+
     def ids(self, table: Table) -> list[str]:
         """All offers."""
         return self._offers.keys(table)
@@ -107,17 +114,15 @@ class Offers:
         if self._retention_ms is None:
             return
         for key, busy in self._offers.sweep(table):
-            last = busy.offer.last_at()
-            if busy.offer.closed is None and 0 < last < now - self._retention_ms:
-                self._close(busy, last)
-                self._offers.touch(key, anew=True)
-
-    def _close(self, busy: _Busy, last: int) -> None:
-        offer = busy.offer
-        lines = [*map(report.encode, offer.cascades()), report.encode(offer.line())]
-        curve = offer.curve()
-        busy.offer, busy.news = Offer(offer.id), []
-        busy.offer.add(Closed(last, lines, curve.start, curve.width, curve.counts))
+            offer, last = busy.offer, busy.offer.last_at()
+            if offer.closed is not None and offer.nodes():
+                self._offers.rewrite(key, table, _closed_alone)  # what it closed with was stored before
+            elif offer.closed is None and 0 < last < now - self._retention_ms:
+                lines = [*map(report.encode, offer.cascades()), report.encode(offer.line())]
+                curve = offer.curve()
+                busy.news.append(Closed(last, lines, curve.start, curve.width, curve.counts))
+                offer.add(busy.news[-1])
+                self._offers.touch(key)
 
     def _take(self, key: str, fact: OfferFact, table: Table, emit: Emit) -> None:
         busy = self._offers.get(key, table)
@@ -161,14 +166,17 @@ class Offers:
                     _send_guests(offer, None, emit)
 
     def _erase(self, fact: EraseFact, table: Table) -> None:
+        """Erase an account from every offer. Done again each time: a crash can have lost a part of the last."""
         assert self._forgotten is not None
-        if (gone := digest(fact.actor)) in self._forgotten:
-            return
+        gone = digest(fact.actor)
         self._forgotten.add(gone)
         table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(self._forgotten))
-        for key, busy in self._offers.sweep(table):
-            if busy.offer.erase(fact.actor):
-                self._offers.touch(key, anew=True)
+        for key in self._offers.naming(table, fact.actor.encode(), gone.to_bytes(8, "little")):
+            self._offers.rewrite(key, table, self._nameless)
+
+    def _nameless(self, stored: bytes) -> bytes:
+        facts = map(self._without_forgotten, decode_segment(stored))
+        return encode_segment([fact for fact in facts if fact is not None])
 
     def _without_forgotten(self, fact: OfferFact) -> OfferFact | None:
         """A fact without the accounts that were erased, or None if nothing is left of it."""
@@ -213,7 +221,7 @@ class Offers:
 
 def _send_guests(offer: Offer, fact: ActFact | None, emit: Emit) -> None:
     """Send acts that count for another offer to it, by way of their account; what was erased has none."""
-    for other, guest in offer.guests(fact):
+    for other, guest in offer.guests(fact) if offer.has_guests else ():
         if guest.actor is None:
             emit(OFFER_EVENTS, other, guest)
         else:
@@ -229,13 +237,14 @@ def _news(busy: _Busy) -> list[bytes]:
     return _segments(news)
 
 
-def _whole(busy: _Busy) -> list[bytes]:
-    return _segments(list(busy.offer.facts()))
-
-
 def _segments(facts: list[OfferFact]) -> list[bytes]:
     return [encode_segment(facts[n : n + _FACTS_A_SEGMENT]) for n in range(0, len(facts), _FACTS_A_SEGMENT)]
 
 
 def _merged(segments: list[bytes]) -> bytes:
     return encode_segment([fact for stored in segments for fact in decode_segment(stored)])
+
+
+def _closed_alone(stored: bytes) -> bytes | None:
+    closed: list[OfferFact] = [fact for fact in decode_segment(stored) if isinstance(fact, Closed)]
+    return encode_segment(closed) if closed else None

@@ -11,6 +11,7 @@ import msgspec
 
 from spread.account import Account, AccountFacts, decode_facts, encode_facts
 from spread.events import (
+    Act,
     AnyAct,
     AnyEvent,
     Assign,
@@ -19,11 +20,7 @@ from spread.events import (
     Forget,
     Gap,
     Outcome,
-    Post,
     Profile,
-    Quote,
-    Reply,
-    Share,
     Ties,
 )
 from spread.facts import AssignFact, CountsFact, EraseFact, OfferFact, OutcomeFact, act_fact, digest
@@ -32,6 +29,7 @@ from streams.segments import Table
 from streams.stage import MEMORY, OFFER_EVENTS, SOCIAL_EVENTS, Emit, Kept
 
 _FORGOTTEN: Final = b"\0forgotten"
+_ABOUT_ACCOUNTS: Final = (Act, Delete, Ties, Profile)
 
 
 class People:
@@ -42,7 +40,7 @@ class People:
     def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
         self._health = health
         self._retention_ms = retention_ms
-        self._accounts = Kept(_load, _news, _whole, _merged, memory)
+        self._accounts = Kept(_load, _news, _merged, memory)
         self._forgotten: set[int] | None = None
 
     def apply(self, batch: Iterable[AnyEvent], table: Table, emit: Emit, now: int) -> None:
@@ -58,26 +56,13 @@ class People:
                 health.saw(str(event.__struct_config__.tag), event.network, event.at)
             if event.at < horizon and not isinstance(event, Forget):
                 health.expired += 1
-                continue
-            match event:
-                case Counts():
-                    emit(OFFER_EVENTS, event.offer, _counts_fact(event))
-                case Outcome():
-                    outcome = OutcomeFact(event.id, event.at, event.network, event.stage, event.n)
-                    emit(OFFER_EVENTS, event.offer, outcome)
-                case Assign():
-                    emit(OFFER_EVENTS, None, AssignFact(event.id, event.at, event.root, event.offer))
-                case Gap():
-                    pass
-                case Forget():
-                    self._forget(event, table, emit)
-                case _ if forgotten and digest(event.actor) in forgotten:
-                    if isinstance(event, Post | Share | Quote | Reply):
-                        fact = act_fact(event)
-                        fact.actor = fact.followers = None
-                        emit(OFFER_EVENTS, event.for_offer or event.offer, fact)
-                case _:
+            elif isinstance(event, _ABOUT_ACCOUNTS):
+                if forgotten and digest(event.actor) in forgotten:
+                    _send_nameless(event, emit)
+                else:
                     self._take(event, forgotten, table, emit)
+            else:
+                self._pass_on(event, table, emit)
 
     def flush(self, table: Table) -> None:
         """Write what is new to the table."""
@@ -92,9 +77,24 @@ class People:
         """Drop acts, ties and profiles older than the retention."""
         if self._retention_ms is None:
             return
+        horizon = now - self._retention_ms
         for key, account in self._accounts.sweep(table):
-            if account.expire(now - self._retention_ms):
-                self._accounts.touch(key, anew=True)
+            if account.is_older(horizon):
+                self._accounts.rewrite(key, table, lambda stored: _newer(stored, horizon))
+
+    def _pass_on(self, event: Counts | Outcome | Assign | Gap | Forget, table: Table, emit: Emit) -> None:
+        match event:
+            case Counts():
+                emit(OFFER_EVENTS, event.offer, _counts_fact(event))
+            case Outcome():
+                outcome = OutcomeFact(event.id, event.at, event.network, event.stage, event.n)
+                emit(OFFER_EVENTS, event.offer, outcome)
+            case Assign():
+                emit(OFFER_EVENTS, None, AssignFact(event.id, event.at, event.root, event.offer))
+            case Forget():
+                self._forget(event, table, emit)
+            case Gap():
+                pass
 
     def _take(self, event: AnyAct | Delete | Ties | Profile, forgotten: set[int], table: Table, emit: Emit) -> None:
         account = self._accounts.get(event.actor, table)
@@ -119,29 +119,35 @@ class People:
     def _forget(self, event: Forget, table: Table, emit: Emit) -> None:
         """Erase an account here, and have it erased everywhere.
 
-        It is sent on each time, since the last sending may have been lost; `for_offer` marks what was sent on already.
+        All of it again each time, since a crash can have lost a part of the last; `for_offer` marks what was sent on.
         """
         if event.for_offer is None:
             emit(OFFER_EVENTS, None, EraseFact(event.actor))
             emit(SOCIAL_EVENTS, None, msgspec.structs.replace(event, for_offer=event.actor))
         forgotten, gone = self._read_forgotten(table), digest(event.actor)
-        if gone in forgotten:
-            self._health.duplicates += event.for_offer is None
-            return
+        if gone in forgotten and event.for_offer is None:
+            self._health.duplicates += 1
         forgotten.add(gone)
         table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(forgotten))
-        for key, account in self._accounts.sweep(table):
-            if key == event.actor:
-                account.clear()
-            elif not account.forget_other(event.actor):
-                continue
-            self._accounts.touch(key, anew=True)
+        for key in self._accounts.naming(table, event.actor.encode()):
+            own = key == event.actor
+            self._accounts.rewrite(
+                key, table, (lambda _: None) if own else (lambda stored: _nameless(stored, forgotten))
+            )
 
     def _read_forgotten(self, table: Table) -> set[int]:
         if self._forgotten is None:
             stored = table.get(_FORGOTTEN)
             self._forgotten = set(msgspec.msgpack.decode(stored, type=list[int]) if stored else ())
         return self._forgotten
+
+
+def _send_nameless(event: AnyEvent, emit: Emit) -> None:
+    """Of an account that was forgotten only its place in a tree goes on."""
+    if isinstance(event, Act):
+        fact = act_fact(event)
+        fact.actor = fact.followers = None
+        emit(OFFER_EVENTS, event.for_offer or event.offer, fact)
 
 
 def _without(ties: Ties, forgotten: set[int]) -> Ties:
@@ -170,13 +176,20 @@ def _news(account: Account) -> list[bytes]:
     return [] if news is None else [encode_facts(news)]
 
 
-def _whole(account: Account) -> list[bytes]:
-    return [encode_facts(account.facts())] if account else []
-
-
 def _merged(segments: list[bytes]) -> bytes:
     every = [decode_facts(stored) for stored in segments]
     whole = AccountFacts()
     for name in ("acts", "guest_in", "deletes", "ties", "profiles"):
         setattr(whole, name, [fact for facts in every for fact in getattr(facts, name)])
     return encode_facts(whole)
+
+
+def _nameless(stored: bytes, forgotten: set[int]) -> bytes:
+    facts = decode_facts(stored)
+    facts.ties = [_without(ties, forgotten) for ties in facts.ties]
+    return encode_facts(facts)
+
+
+def _newer(stored: bytes, horizon: int) -> bytes | None:
+    facts = decode_facts(stored).since(horizon)
+    return encode_facts(facts) if facts else None

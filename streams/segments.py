@@ -8,8 +8,7 @@ writes may be lost or done twice and the same facts are read back.
 The first recent slot is never deleted while its key has any facts, so one look tells that there are none.
 """
 
-from collections.abc import Callable, Iterable, MutableMapping
-from itertools import chain, count
+from collections.abc import Callable, MutableMapping
 from typing import Final
 
 Table = MutableMapping[bytes, bytes]
@@ -19,12 +18,18 @@ FULL_BYTES: Final = 256 * 1024
 
 
 def _row(key: str, slot: int) -> bytes:
-    return key.encode() + b"\0" + slot.to_bytes(4, "big")
+    # The first byte sets it apart from the rows that a stage keeps for itself, whatever the key is.
+    return b"=" + key.encode() + b"\0" + slot.to_bytes(4, "big")
+
+
+def is_segment(row: bytes) -> bool:
+    """Whether a row is a segment of some key."""
+    return row.startswith(b"=")
 
 
 def key_of(row: bytes) -> str:
     """The key that a row belongs to."""
-    return row[:-5].decode()
+    return row[1:-5].decode()
 
 
 class Segments:
@@ -55,40 +60,50 @@ class Segments:
             self._full += 1
         return found
 
-    def append(self, table: Table, stored: bytes, merged: Callable[[list[bytes]], bytes]) -> None:
-        """Add a segment; `merged` makes one of several."""
+    def append(self, table: Table, news: list[bytes], merged: Callable[[list[bytes]], bytes]) -> None:
+        """Add the segments of one flush; `merged` makes one of several."""
         for slot in self._obsolete:
             table.pop(_row(self._key, slot), None)
         self._obsolete = []
-        if self._taken == RECENT:
-            recent = [table[row] for slot in range(RECENT) if (row := _row(self._key, slot)) in table]
-            stored = merged([*recent, stored])
-            self._obsolete = list(range(1, RECENT))
+        small = []
+        for stored in news:
+            if len(stored) >= FULL_BYTES and (self._taken or self._full):
+                self._add_full(table, stored)
+            else:
+                small.append(stored)
+        if self._taken + len(small) <= RECENT:
+            for stored in small:
+                table[_row(self._key, self._taken)] = stored
+                self._taken += 1
+            return
+        recent = [table[row] for slot in range(RECENT) if (row := _row(self._key, slot)) in table]
+        whole = merged([*recent, *small])
+        self._obsolete = list(range(1, RECENT))
+        if len(whole) >= FULL_BYTES and recent:
+            self._add_full(table, whole)
             self._taken = 0
-        if len(stored) >= FULL_BYTES and _row(self._key, 0) in table:
-            table[_row(self._key, RECENT + self._full)] = stored
-            self._full += 1
         else:
-            table[_row(self._key, self._taken)] = stored
-            self._taken += 1
-
-    def replace(self, table: Table, segments: Iterable[bytes]) -> None:
-        """Put these segments in the place of all there are; none: the key is gone."""
-        rows = [_row(self._key, slot) for slot in range(RECENT)]
-        full = RECENT
-        while (row := _row(self._key, full)) in table:
-            rows.append(row)
-            full += 1
-        slots = chain((0,), count(RECENT))
-        self._taken = self._full = 0
-        self._obsolete = []
-        written = set()
-        for stored, slot in zip(segments, slots, strict=False):
-            row = _row(self._key, slot)
-            table[row] = stored
-            written.add(row)
+            table[_row(self._key, 0)] = whole
             self._taken = 1
-            self._full = max(0, slot - RECENT + 1)
-        for row in rows:
-            if row not in written:
-                table.pop(row, None)
+
+    def rewrite(self, table: Table, change: Callable[[bytes], bytes | None], empty: bytes) -> None:
+        """Put something else in the place of each segment, None where nothing is left of it.
+
+        No fact leaves its row for another, so that here too any subset of the writes may be lost. While anything is
+        left, `empty` takes the place of the rows by which others are found.
+        """
+        needed = {_row(self._key, slot) for slot in (0, *range(RECENT, RECENT + self._full))}
+        rows = needed | {_row(self._key, slot) for slot in range(RECENT)}
+        changed = {row: change(table[row]) for row in sorted(rows) if row in table}
+        anything_left = any(stored is not None for stored in changed.values())
+        for row, stored in changed.items():
+            if stored is not None:
+                table[row] = stored
+            elif anything_left and row in needed:
+                table[row] = empty
+            else:
+                del table[row]
+
+    def _add_full(self, table: Table, stored: bytes) -> None:
+        table[_row(self._key, RECENT + self._full)] = stored
+        self._full += 1

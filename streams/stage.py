@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from streams.segments import Segments, Table, key_of
+from streams.segments import Segments, Table, is_segment, key_of
 
 SOCIAL_EVENTS: Final = "social-events"
 OFFER_EVENTS: Final = "offer-events"
@@ -32,30 +32,30 @@ K = TypeVar("K", bound=Sized)
 class Kept(Generic[K]):
     """The objects of one partition of a table.
 
-    `load` makes an object of its stored segments, `news` gives what is to be stored of it now (and then no more),
-    `whole` everything. Up to about `memory` bytes of them stay in memory.
+    `load` makes an object of its stored segments, `news` gives what is to be stored of it now (and then no more).
+    Up to about `memory` bytes of them stay in memory.
     """
 
     def __init__(
         self,
         load: Callable[[str, list[bytes]], K],
         news: Callable[[K], list[bytes]],
-        whole: Callable[[K], list[bytes]],
         merged: Callable[[list[bytes]], bytes],
         memory: int,
     ) -> None:
-        self._load, self._news, self._whole, self._merged = load, news, whole, merged
+        self._load, self._news, self._merged = load, news, merged
         self._memory = memory
         self._objects: OrderedDict[str, tuple[K, Segments]] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._total = 0
         self._all_here: bool | None = None
         """Whether nothing is stored that is not in memory, so that a new key need not be looked up."""
-        self._touched: dict[str, bool] = {}
-        """Keys to be stored; whether anew as a whole."""
+        self._touched: dict[str, None] = {}
 
-    def __len__(self) -> int:
-        return len(self._objects)
+    @property
+    def is_full(self) -> bool:
+        """Whether the next flush will let go of something."""
+        return self._total > self._memory
 
     def get(self, key: str, table: Table) -> K:
         """The object of a key, new if there is none."""
@@ -64,9 +64,11 @@ class Kept(Generic[K]):
             segments = Segments(key)
             if self._all_here is None:
                 self._all_here = next(iter(table), None) is None
-            found = self._load(key, [] if self._all_here else segments.load(table)), segments
+            stored = [] if self._all_here else segments.load(table)
+            found = self._load(key, stored), segments
+            if stored:
+                self._weigh(key, found[0])
             self._objects[key] = found
-            self._weigh(key, found[0])
         else:
             self._objects.move_to_end(key)
         return found[0]
@@ -79,26 +81,21 @@ class Kept(Generic[K]):
         """The objects in memory."""
         return (one for one, _ in self._objects.values())
 
-    def touch(self, key: str, *, anew: bool = False) -> None:
-        """Have the object stored with the next flush; `anew` also takes away what was stored."""
-        self._touched[key] = anew or self._touched.get(key, False)
+    def touch(self, key: str) -> None:
+        """Have what is new of the object stored with the next flush."""
+        self._touched[key] = None
 
     def flush(self, table: Table) -> None:
         """Write what is new, and let go of what has not been asked for the longest."""
-        for key, anew in self._touched.items():
+        for key in self._touched:
             one, segments = self._objects[key]
-            if anew:
-                self._news(one)
-                segments.replace(table, self._whole(one))
-            else:
-                for stored in self._news(one):
-                    segments.append(table, stored, self._merged)
+            segments.append(table, self._news(one), self._merged)
             self._weigh(key, one)
         self._touched = {}
-        while self._total > self._memory and self._objects:
+        while self.is_full and self._objects:
             self._all_here = False
             key, _ = self._objects.popitem(last=False)
-            self._total -= self._sizes.pop(key)
+            self._total -= self._sizes.pop(key, 0)
 
     def keys(self, table: Table) -> list[str]:
         """All keys, stored ones and new ones."""
@@ -109,9 +106,24 @@ class Kept(Generic[K]):
         """Every object, a few at a time in memory; what is touched on the way is stored."""
         for key in self.keys(table):
             yield key, self.get(key, table)
-            if self._total > self._memory:
+            if self.is_full:
                 self.flush(table)
         self.flush(table)
+
+    def naming(self, table: Table, *traces: bytes) -> list[str]:
+        """The keys with one of these byte strings anywhere in them or in what is stored of them."""
+        self.flush(table)
+        named = (row for row in _rows(table) if any(trace in row or trace in table[row] for trace in traces))
+        return list(dict.fromkeys(map(key_of, named)))
+
+    def rewrite(self, key: str, table: Table, change: Callable[[bytes], bytes | None]) -> None:
+        """Change what is stored of a key, segment by segment; the object is made of it again when it is asked for."""
+        segments = Segments(key)
+        segments.load(table)
+        segments.rewrite(table, change, self._merged([]))
+        if self._objects.pop(key, None) is not None:
+            self._total -= self._sizes.pop(key, 0)
+            self._all_here = False
 
     def drop(self) -> None:
         """Forget what is in memory, stored or not."""
@@ -126,4 +138,8 @@ class Kept(Generic[K]):
 
 def _keys(table: Table) -> list[str]:
     """All keys with stored segments, without the rows that a stage keeps for itself."""
-    return list(dict.fromkeys(key_of(row) for row in list(table) if not row.startswith(b"\0")))
+    return list(dict.fromkeys(map(key_of, _rows(table))))
+
+
+def _rows(table: Table) -> list[bytes]:
+    return [row for row in table if is_segment(row)]

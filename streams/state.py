@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Final
 
 FORMAT: Final = 1
+_APPLICATION: Final = 0x5249434F  # what tells a state file from the database of another program
 
 
 class StateError(Exception):
@@ -49,14 +50,6 @@ class Rows(MutableMapping[bytes, bytes]):
         if key not in self:
             raise KeyError(key)
         self._held[key] = None
-
-    def pop(self, key: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
-        """As in any mapping."""
-        value = self.get(key)
-        if value is None:
-            return default
-        self._held[key] = None
-        return value
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, bytes) and self.get(key) is not None
@@ -100,13 +93,14 @@ class State:
         try:
             with self.trouble():
                 self._connection = sqlite3.connect(path, isolation_level=None)
+                self._refuse_others()
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute(f"PRAGMA synchronous = {'OFF' if throwaway else 'NORMAL'}")
                 self._connection.execute("PRAGMA secure_delete = ON")
                 self._connection.execute("PRAGMA cache_size = -131072")
                 self._open()
         except BaseException:
-            self._unlock()
+            self.close()
             raise
         self.people = Rows(self._connection, "people")
         self.offers = Rows(self._connection, "offers")
@@ -135,14 +129,18 @@ class State:
 
     def close(self) -> None:
         """Close the file; what was not committed is not kept."""
-        self._connection.close()
-        self._unlock()
+        if hasattr(self, "_connection"):
+            self._connection.close()
+        if self._lock is not None:
+            self._lock.close()
 
     @contextmanager
     def trouble(self) -> Iterator[None]:
-        """Say in one line what the database can't do."""
+        """Say in one line what the database can't do, or what stands in it can't be."""
         try:
             yield
+        except ValueError as error:
+            raise StateError(f"{self._path} is damaged ({error}); restore a backup or replay the events") from None
         except sqlite3.DatabaseError as error:
             said = str(error)
             if "full" in said:
@@ -153,10 +151,15 @@ class State:
                 raise StateError(f"{self._path} is damaged ({said}); restore a backup or replay the events") from None
             raise StateError(f"{self._path}: {said}") from None
 
-    def _open(self) -> None:
-        format_ = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if format_ not in (0, FORMAT):
+    def _refuse_others(self) -> None:
+        names = ("application_id", "user_version", "schema_version")
+        application, format_, written = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        if written and application != _APPLICATION:
+            raise StateError(f"{self._path} is the database of another program")
+        if written and format_ != FORMAT:
             raise StateError(f"{self._path} has format {format_}, this version reads {FORMAT}")
+
+    def _open(self) -> None:
         begin(self._connection)
         for table in ("people", "offers"):
             self._connection.execute(
@@ -165,12 +168,9 @@ class State:
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID"
         )
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._connection.execute(f"PRAGMA user_version = {FORMAT}")
         self._connection.execute("COMMIT")
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
 
 
 def _lock(path: Path) -> IO[str]:

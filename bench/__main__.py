@@ -1,0 +1,36 @@
+"""Runs the measurements, all or those named. The exit code tells whether every bound holds."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from bench import append, memory, rate
+from bench.result import Result
+
+MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
+    "rate": rate.measure,
+    "memory": memory.measure,
+    "append": append.measure,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print a table, and answer 1 if a bound is broken."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ratios of one run.")
+    parser.add_argument("name", nargs="*", help=f"{', '.join(MEASUREMENTS)}; all without any")
+    names = parser.parse_args(arguments).name or list(MEASUREMENTS)
+    if unknown := [name for name in names if name not in MEASUREMENTS]:
+        parser.error(f"no such measurement: {', '.join(unknown)}")
+    print(f"{'what':<42} {'measured':>10}  {'bound':>12}")
+    kept = True
+    for name in names:
+        for result in MEASUREMENTS[name]():
+            what, value, bound, verdict = result.row()
+            print(f"{what:<42} {value:>10}  {bound:>12}  {verdict}".rstrip(), flush=True)
+            kept &= result.kept
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,185 @@
+"""Settings: where they come from, what beats what, and how each option is explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+
+from ricochet.cli import ricochet
+from ricochet.errors import RicochetError
+from ricochet.settings import FILE_VARIABLE, PREFIX, Settings, load
+from tests.processes import ended, good, started
+
+VALUES: dict[str, tuple[str, str]] = {
+    "state": ('"other.state"', "other.state"),
+    "tail": ('["a.jsonl", "b.jsonl"]', "a.jsonl, b.jsonl"),
+    "host": ('"127.0.0.2"', "127.0.0.2"),
+    "port": ("4321", "4321"),
+    "retention_days": ("30", "30"),
+    "offers_shown": ("7", "7"),
+    "log_format": ('"json"', "json"),
+    "log_level": ('"error"', "error"),
+}
+"""For each setting a value as TOML has it, and as it is shown."""
+
+
+def in_force(folder: Path, env: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """Ask for the settings: each with its value and where that comes from."""
+    shown = {}
+    for line in good("settings", cwd=folder, env=env).out.splitlines():
+        cells = [cell.strip() for cell in line.split("│")]
+        if len(cells) == 6 and cells[1]:
+            assert cells[4], f"{cells[1]} is not explained"
+            shown[cells[1]] = cells[2], cells[3]
+    return shown
+
+
+def in_environment(name: str) -> str:
+    """Give a setting's value as the environment has it: text without quotes."""
+    return VALUES[name][0].strip('"')
+
+
+def test_all_settings_are_shown_with_their_defaults(tmp_path: Path) -> None:
+    """`ricochet settings` lists every setting; without a file or variables all are defaults."""
+    shown = in_force(tmp_path)
+    assert list(shown) == list(Settings.model_fields) == list(VALUES)
+    assert {origin for _, origin in shown.values()} == {"default"}
+    assert shown["host"] == ("127.0.0.1", "default")
+    assert shown["port"] == ("8765", "default")
+
+
+def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
+    """`ricochet.toml` in the folder is read, and so is the file that RICOCHET_SETTINGS names, instead."""
+    content = "".join(f"{name} = {value}\n" for name, (value, _) in VALUES.items())
+    expected = {name: (shown, "file") for name, (_, shown) in VALUES.items()}
+    (tmp_path / "ricochet.toml").write_text(content)
+    assert in_force(tmp_path) == expected
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "ricochet.toml").write_text("port = 1\n")
+    named = {FILE_VARIABLE: str(tmp_path / "ricochet.toml")}
+    assert in_force(tmp_path / "elsewhere", named) == expected
+
+
+def test_every_setting_can_stand_in_the_environment_and_beats_the_file(tmp_path: Path) -> None:
+    """A variable beats the file, for that setting alone."""
+    (tmp_path / "ricochet.toml").write_text('port = 1\nhost = "127.0.0.9"\nlog_level = "debug"\n')
+    shown = in_force(tmp_path, {"RICOCHET_PORT": "2"})
+    assert shown["port"] == ("2", "environment")
+    assert shown["host"] == ("127.0.0.9", "file")
+    assert shown["offers_shown"] == ("50", "default")
+    everything = {PREFIX + name.upper(): in_environment(name) for name in VALUES}
+    assert in_force(tmp_path, everything) == {name: (shown, "environment") for name, (_, shown) in VALUES.items()}
+
+
+def test_one_file_to_follow_needs_no_list(tmp_path: Path) -> None:
+    """A single path will do for `tail`, in the environment and in the file."""
+    assert in_force(tmp_path, {"RICOCHET_TAIL": "a b.jsonl"})["tail"] == ("a b.jsonl", "environment")
+    (tmp_path / "ricochet.toml").write_text('tail = "a b.jsonl"\n')
+    assert in_force(tmp_path)["tail"] == ("a b.jsonl", "file")
+
+
+def test_the_command_line_beats_the_environment_and_the_file(tmp_path: Path) -> None:
+    """An option beats a variable, and a variable the file; the rest is still taken from them."""
+    (tmp_path / "ricochet.toml").write_text('state = "f.state"\nhost = "127.0.0.2"\nlog_format = "json"\nport = 1\n')
+    env = {"RICOCHET_HOST": "127.0.0.3", "RICOCHET_STATE": "e.state", "RICOCHET_TAIL": '["e.jsonl"]'}
+    options = ("--port", "0", "--state", "c.state", "--tail", "c.jsonl")
+    with started("run", *options, cwd=tmp_path, env=env) as child:
+        said = child.line('"running"')
+        assert "http://127.0.0.3:" in said
+        assert ":1/" not in said
+        assert "c.jsonl" in said
+        assert "e.jsonl" not in said
+        assert child.end() == 0
+    assert (tmp_path / "c.state").exists()
+    assert not (tmp_path / "e.state").exists()
+    assert not (tmp_path / "f.state").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("bogus = 1", "bogus"),
+        ("[run]\nport = 1", "run"),
+        ('port = "many"', "port"),
+        ("port = 70000", "port"),
+        ("port = -1", "port"),
+        ('log_level = "loud"', "log_level"),
+        ("retention_days = 0", "retention_days"),
+        ("offers_shown = -1", "offers_shown"),
+        ("tail = 7", "tail"),
+        ('host = ""', "host"),
+        ("port = ", "settings.toml"),
+        ("port = 1\nport = 2", "settings.toml"),
+        ("\udcff", "settings.toml"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, named: str
+) -> None:
+    """An unknown key, a bad value or bad TOML is refused with a line that names it."""
+    (tmp_path / "settings.toml").write_text(content, errors="surrogateescape")
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "settings.toml"))
+    with pytest.raises(RicochetError, match=re.escape(named)):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RICOCHET_PORT", "many"),
+        ("RICOCHET_PORT", ""),
+        ("RICOCHET_LOG_FORMAT", "xml"),
+        ("RICOCHET_OFFERS_SHOWN", "1.5"),
+        ("RICOCHET_TAIL", "[7"),
+        ("RICOCHET_HOST", ""),
+        ("RICOCHET_SETTINGS", "missing.toml"),
+        ("RICOCHET_SETTINGS", "."),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A bad value in the environment is refused with a line that names the setting."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RicochetError, match=re.compile(name.removeprefix(PREFIX), re.IGNORECASE)):
+        load()
+
+
+def test_wrong_settings_are_one_line_whatever_the_command(tmp_path: Path) -> None:
+    """Each command that reads settings refuses wrong ones in one line."""
+    (tmp_path / "good.toml").write_text("port = 1\n")
+    (tmp_path / "ricochet.toml").write_text("bogus = 1\n")
+    for args in ("settings", "run --tail e", "report", "demo --for 1"):
+        assert "bogus" in ended(*args.split(), cwd=tmp_path).complaint()
+    env = {"RICOCHET_PORT": "many", FILE_VARIABLE: "good.toml"}
+    assert "port" in ended("settings", cwd=tmp_path, env=env).complaint()
+
+
+COMMANDS: list[tuple[str, click.Command]] = [("", ricochet), *ricochet.commands.items()]
+
+
+def test_the_commands_are_those_of_this_version() -> None:
+    """The commands that users may rely on are there."""
+    assert {"demo", "run", "replay", "report", "settings"} <= set(ricochet.commands)
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name or "ricochet" for name, _ in COMMANDS])
+def test_every_command_and_option_is_explained(tmp_path: Path, name: str, command: click.Command) -> None:
+    """`--help` of each command says what it does and what each option is for."""
+    out = good(*filter(None, (name,)), "--help", cwd=tmp_path).out
+    assert command.help
+    assert " ".join(command.help.split())[:40] in " ".join(out.split())
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help and parameter.help.endswith("."), (name, parameter.name)
+            assert parameter.opts[0] in out
+    for subcommand in getattr(command, "commands", {}):
+        assert subcommand in out
+
+
+def test_the_version_is_said(tmp_path: Path) -> None:
+    """`ricochet --version` names the package and its version."""
+    assert good("--version", cwd=tmp_path).out.split()[-2:] == ["ricochet", version("ricochet")]
