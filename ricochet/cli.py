@@ -1,7 +1,6 @@
 """The command line."""
 
 import asyncio
-import gc
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from ricochet import demo as demo_
-from ricochet import live, logs, settings, web
+from ricochet import heap, live, logs, settings, web
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
 from spread.events import Rejected
@@ -161,8 +160,7 @@ def settings_() -> None:
 
 def main() -> None:
     """Run a command. What goes wrong for the user is one line on stderr and exit code 2."""
-    # State is millions of small objects that live long; going through them again and again finds no garbage.
-    gc.set_threshold(100_000, 500, 1_000)
+    heap.expect_state()
     try:
         code = ricochet.main(standalone_mode=False)
     except (RicochetError, StateError) as error:

@@ -18,8 +18,7 @@ ENCODING: Final = 1
 """Version of the stored form; a segment of another version is refused, never misread."""
 
 POST, QUOTE, REPLY, SHARE = range(4)  # in the order of their canonical JSON, as deliveries of one id are compared
-KIND_NAMES: Final = ("post", "quote", "reply", "share")
-_KIND: Final = {name: kind for kind, name in enumerate(KIND_NAMES)}
+_KIND: Final[dict[type[AnyAct], int]] = {Post: POST, Quote: QUOTE, Reply: REPLY, Share: SHARE}
 
 Digests = NDArray[np.uint64]
 
@@ -169,7 +168,7 @@ def decode_segment(stored: bytes) -> list[OfferFact]:
 
 def act_fact(act: AnyAct) -> ActFact:
     """What is kept of a post, share, quote or reply."""
-    kind = _KIND[type(act).__struct_config__.tag]  # type: ignore[index]
+    kind = _KIND[type(act)]
     return ActFact(act.id, kind, act.network, act.at, act.actor, act.offer, act.root, act.via, act.followers)
 
 

@@ -5,7 +5,7 @@ whenever its ties or profile change, those facts follow. It derives nothing.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -30,6 +30,7 @@ from streams.stage import MEMORY, OFFER_EVENTS, SOCIAL_EVENTS, Emit, Kept
 
 _FORGOTTEN: Final = b"\0forgotten"
 _ABOUT_ACCOUNTS: Final = (Act, Delete, Ties, Profile)
+_KINDS: Final = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 
 
 class People:
@@ -53,7 +54,7 @@ class People:
         forgotten = self._read_forgotten(table)
         for event in batch:
             if event.for_offer is None:
-                health.saw(str(event.__struct_config__.tag), event.network, event.at)
+                health.saw(_KINDS[type(event)], event.network, event.at)
             if event.at < horizon and not isinstance(event, Forget):
                 health.expired += 1
             elif isinstance(event, _ABOUT_ACCOUNTS):
@@ -99,16 +100,15 @@ class People:
     def _take(self, event: AnyAct | Delete | Ties | Profile, forgotten: set[int], table: Table, emit: Emit) -> None:
         account = self._accounts.get(event.actor, table)
         out: list[tuple[str, OfferFact]]
-        match event:
-            case Delete():
-                new, out = account.take_delete(event)
-            case Ties():
-                new, out = account.take_ties(_without(event, forgotten) if forgotten else event)
-            case Profile():
-                new, out = account.take_profile(event)
-            case _:
-                new, out = account.take_act(event)
-                new = new or event.for_offer is not None
+        if isinstance(event, Act):
+            new, out = account.take_act(event)
+            new = new or event.for_offer is not None
+        elif isinstance(event, Delete):
+            new, out = account.take_delete(event)
+        elif isinstance(event, Ties):
+            new, out = account.take_ties(_without(event, forgotten) if forgotten else event)
+        else:
+            new, out = account.take_profile(event)
         if not new:
             self._health.duplicates += 1
         if account.news is not None:
