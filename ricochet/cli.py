@@ -162,7 +162,10 @@ def main() -> None:
     """Run a command. What goes wrong for the user is one line on stderr and exit code 2."""
     heap.expect_state()
     try:
-        code = ricochet.main(standalone_mode=False)
+        code = ricochet.main(standalone_mode=False, prog_name="ricochet")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except (RicochetError, StateError) as error:
         sys.exit(_fail(str(error)))
     except click.ClickException as error:

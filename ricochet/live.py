@@ -15,6 +15,8 @@ from spread.events import AnyEvent, Rejected, decode
 from streams.embedded import Embedded
 
 _IDLE_S = 0.2
+_TURNS = 25
+"""Rounds of the loop that the web has between two batches: an answer takes some, from the connection on."""
 
 log = logger(__name__)
 
@@ -42,7 +44,8 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None
             busy = False
             for source in sources:
                 busy |= step(source, engine)
-                await asyncio.sleep(0)  # the web has its turn
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
             if not busy:
                 caught_up = True
                 await wait(stop, _IDLE_S)

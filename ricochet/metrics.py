@@ -53,7 +53,7 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 _COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "events": ("Social events taken in.", ("kind", "network")),
-    "duplicates": ("Events that said nothing new.", ()),
+    "duplicates": ("Events about accounts that said nothing new.", ()),
     "rejected": ("Messages, or parts of them, that are no events.", ("reason",)),
     "late_events": ("Events more than 60 s behind the newest in event time.", ()),
     "expired_events": ("Events older than the retention, or of an offer whose facts have expired; left out.", ()),

@@ -5,7 +5,7 @@ memory alone: after a restart it is sent once more, since only the offer's own s
 """
 
 from collections.abc import Collection
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -44,6 +44,7 @@ class AccountFacts(msgspec.Struct, array_like=True, gc=False):
 
 _E = TypeVar("_E", Delete, Profile)
 
+_EMPTY: Final[dict[str, Any]] = {}
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(AccountFacts)
 
@@ -76,9 +77,10 @@ class Account:
         """The offers it took part in, each with its latest act there (ms)."""
         self.guest_in: frozenset[str] = frozenset()
         """Those where its acts count although they name another offer."""
-        self.deletes: dict[str, Delete] = {}
-        self.ties: dict[str, Ties] = {}
-        self.profiles: dict[str, Profile] = {}
+        # Most accounts share something once and have none of these: one empty dict serves them all, and is replaced.
+        self.deletes: dict[str, Delete] = _EMPTY
+        self.ties: dict[str, Ties] = _EMPTY
+        self.profiles: dict[str, Profile] = _EMPTY
         self.news: AccountFacts | None = None
         """What has come since it was last stored."""
         self._sent: frozenset[str] = frozenset()
@@ -90,6 +92,8 @@ class Account:
         for offer, at in facts.guest_in:
             self._enter(offer, at)
             self.guest_in |= {offer}
+        if facts.deletes or facts.ties or facts.profiles:
+            self.deletes, self.ties, self.profiles = dict(self.deletes), dict(self.ties), dict(self.profiles)
         for delete in facts.deletes:
             self.deletes[delete.id] = _merged(self.deletes.get(delete.id), delete)
         for ties in facts.ties:
@@ -119,8 +123,8 @@ class Account:
         new = self._name(act.id, act.offer, act.at)
         if new:
             self._noted().acts.append((act.id, act.offer, act.at))
-        offers = self.acts[act.id]
         out: list[tuple[str, OfferFact]] = [(act.offer, fact)]
+        offers = self.acts[act.id]
         if len(offers) > 1:
             lowest = msgspec.structs.replace(fact, offer=min(offers, key=canonical))
             out = [(offer, one) for offer in offers for one in (fact, lowest)]
@@ -135,7 +139,8 @@ class Account:
     def take_delete(self, delete: Delete) -> tuple[bool, list[tuple[str, OfferFact]]]:
         """Take a delete; whether it is new, and what to send where."""
         known = self.deletes.get(delete.id)
-        merged = self.deletes[delete.id] = _merged(known, delete)
+        merged = _merged(known, delete)
+        self.deletes = {**self.deletes, delete.id: merged}
         new = merged != known
         if new:
             self._noted().deletes.append(merged)
@@ -152,14 +157,15 @@ class Account:
             merged.revision = known.revision + 1
         else:
             merged = msgspec.structs.replace(ties, revision=0)
-        self.ties[ties.id] = merged
+        self.ties = {**self.ties, ties.id: merged}
         self._noted().ties.append(merged)
         return True, [(offer, fact) for fact in [ties_fact(merged)] for offer in self.offers]
 
     def take_profile(self, profile: Profile) -> tuple[bool, list[tuple[str, OfferFact]]]:
         """Take a profile snapshot; whether it is new, and what to send where."""
         known = self.profiles.get(profile.id)
-        merged = self.profiles[profile.id] = _merged(known, profile)
+        merged = _merged(known, profile)
+        self.profiles = {**self.profiles, profile.id: merged}
         new = merged != known
         if new:
             self._noted().profiles.append(merged)

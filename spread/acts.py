@@ -6,11 +6,10 @@ deliveries alone.
 """
 
 from array import array
-from enum import Enum, auto
 from typing import Final
 
 from spread.events import smaller
-from spread.facts import REPLY, ActFact, DeleteFact
+from spread.facts import REPLY, ActFact, Change, DeleteFact
 from spread.names import Names
 
 UNSEEN: Final = -1
@@ -20,15 +19,6 @@ NONE: Final = -1
 
 _UNSEEN, _ZERO_BYTES = array("b", (UNSEEN,)), array("b", (0,))
 _NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("q", (0,))
-
-
-class Change(Enum):
-    """What a delivery did."""
-
-    NOTHING = auto()
-    NEW = auto()
-    MERGED = auto()
-    """A second delivery of an id said something that the first had not."""
 
 
 class Acts:

@@ -192,7 +192,9 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
         event.for_offer = None  # what only the stages may say is not believed from outside
         if type(event) is Post:
             event.via = None
-        fault = _fault(event, plain, recorded_at)
+        fault = None
+        if not plain or recorded_at is not None or type(event) is Post:
+            fault = _fault(event, plain, recorded_at)
         if fault is None:
             checked.append(event)
         else:

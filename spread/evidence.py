@@ -6,10 +6,11 @@ Nothing is derived here.
 from collections.abc import Iterator
 from typing import Final
 
-from spread.acts import NONE, Acts, Change
+from spread.acts import NONE, Acts
 from spread.events import smaller
 from spread.facts import (
     ActFact,
+    Change,
     Closed,
     CountsFact,
     DeleteFact,
@@ -102,7 +103,9 @@ class Evidence:
                 self._from_scratch |= change is Change.MERGED
                 return change is not Change.NOTHING
             case TiesFact():
-                return self._ties.add(fact)
+                change = self._ties.add(fact)
+                self._from_scratch |= change is Change.MERGED
+                return change is not Change.NOTHING
             case ProfileFact():
                 return self._add_profile(fact)
             case CountsFact():

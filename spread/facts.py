@@ -5,6 +5,7 @@ order, any repetition, any subset delivered twice gives the same state. They are
 OFFERS. No text is kept.
 """
 
+from enum import Enum, auto
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -21,6 +22,15 @@ POST, QUOTE, REPLY, SHARE = range(4)  # in the order of their canonical JSON, as
 _KIND: Final[dict[type[AnyAct], int]] = {Post: POST, Quote: QUOTE, Reply: REPLY, Share: SHARE}
 
 Digests = NDArray[np.uint64]
+
+
+class Change(Enum):
+    """What a delivery did."""
+
+    NOTHING = auto()
+    NEW = auto()
+    MERGED = auto()
+    """Another delivery of an id said something that the first had not."""
 
 
 class ActFact(msgspec.Struct, array_like=True, gc=False, tag=1):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spread.arrays import distinct
-from spread.facts import Digests, TiesFact, digest, unpack
+from spread.facts import Change, Digests, TiesFact, digest, unpack
 from spread.names import Names
 
 Stamp = tuple[int, str]
@@ -106,16 +106,16 @@ class Ties:
     def __bool__(self) -> bool:
         return bool(self._facts)
 
-    def add(self, fact: TiesFact) -> bool:
-        """Take a list in; whether it says anything new."""
+    def add(self, fact: TiesFact) -> Change:
+        """Take a list in; what it changed."""
         actor = self._accounts.number(fact.actor)
         facts = self._facts.setdefault(actor, {})
         known = facts.get(fact.id)
         if known is not None and known.revision >= fact.revision:
-            return False
+            return Change.NOTHING
         facts[fact.id] = fact
         self._changed.add(actor)
-        return True
+        return Change.NEW if known is None else Change.MERGED
 
     def start_over(self, silent: frozenset[int]) -> None:
         """Settle everything anew at the next `refresh`, the lists of `silent` accounts left out."""

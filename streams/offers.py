@@ -113,6 +113,7 @@ class Offers:
         """Close offers without an act since the retention: their totals and curve stay, the rest goes."""
         if self._retention_ms is None:
             return
+        self._read(table)
         for key, busy in self._offers.sweep(table):
             offer, last = busy.offer, busy.offer.last_at()
             if offer.closed is not None and offer.nodes():
@@ -171,8 +172,8 @@ class Offers:
         gone = digest(fact.actor)
         self._forgotten.add(gone)
         table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(self._forgotten))
-        for key in self._offers.naming(table, fact.actor.encode(), gone.to_bytes(8, "little")):
-            self._offers.rewrite(key, table, self._nameless)
+        traces = (fact.actor.encode(), gone.to_bytes(8, "little"))
+        self._offers.erase(table, traces, lambda _, stored: self._nameless(stored))
 
     def _nameless(self, stored: bytes) -> bytes:
         facts = map(self._without_forgotten, decode_segment(stored))

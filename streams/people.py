@@ -129,11 +129,11 @@ class People:
             self._health.duplicates += 1
         forgotten.add(gone)
         table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(forgotten))
-        for key in self._accounts.naming(table, event.actor.encode()):
-            own = key == event.actor
-            self._accounts.rewrite(
-                key, table, (lambda _: None) if own else (lambda stored: _nameless(stored, forgotten))
-            )
+        self._accounts.erase(
+            table,
+            (event.actor.encode(),),
+            lambda key, stored: None if key == event.actor else _nameless(stored, forgotten),
+        )
 
     def _read_forgotten(self, table: Table) -> set[int]:
         if self._forgotten is None:

@@ -41,7 +41,7 @@ class Segments:
         self._key = key
         self._taken = 0
         self._full = 0
-        self._obsolete: list[int] = []
+        self._obsolete: tuple[int, ...] = ()
 
     def load(self, table: Table) -> list[bytes]:
         """Read all segments."""
@@ -64,7 +64,7 @@ class Segments:
         """Add the segments of one flush; `merged` makes one of several."""
         for slot in self._obsolete:
             table.pop(_row(self._key, slot), None)
-        self._obsolete = []
+        self._obsolete = ()
         small = []
         for stored in news:
             if len(stored) >= FULL_BYTES and (self._taken or self._full):
@@ -78,7 +78,7 @@ class Segments:
             return
         recent = [table[row] for slot in range(RECENT) if (row := _row(self._key, slot)) in table]
         whole = merged([*recent, *small])
-        self._obsolete = list(range(1, RECENT))
+        self._obsolete = tuple(range(1, RECENT))
         if len(whole) >= FULL_BYTES and recent:
             self._add_full(table, whole)
             self._taken = 0

@@ -67,7 +67,8 @@ class Kept(Generic[K]):
             stored = [] if self._all_here else segments.load(table)
             found = self._load(key, stored), segments
             if stored:
-                self._weigh(key, found[0])
+                self._sizes[key] = found[0].nbytes()
+                self._total += self._sizes[key]
             self._objects[key] = found
         else:
             self._objects.move_to_end(key)
@@ -90,12 +91,12 @@ class Kept(Generic[K]):
         for key in self._touched:
             one, segments = self._objects[key]
             segments.append(table, self._news(one), self._merged)
-            self._weigh(key, one)
+            size = one.nbytes()
+            self._total += size - self._sizes.get(key, 0)
+            self._sizes[key] = size
         self._touched = {}
         while self.is_full and self._objects:
-            self._all_here = False
-            key, _ = self._objects.popitem(last=False)
-            self._total -= self._sizes.pop(key, 0)
+            self._let_go(next(iter(self._objects)))
 
     def keys(self, table: Table) -> list[str]:
         """All keys, stored ones and new ones."""
@@ -110,30 +111,37 @@ class Kept(Generic[K]):
                 self.flush(table)
         self.flush(table)
 
-    def naming(self, table: Table, *traces: bytes) -> list[str]:
-        """The keys with one of these byte strings anywhere in them or in what is stored of them."""
+    def erase(self, table: Table, traces: tuple[bytes, ...], change: Callable[[str, bytes], bytes | None]) -> None:
+        """Change every row with one of these byte strings in it, superseded ones and a crash's leftovers included.
+
+        `change` is told the key and the segment, and gives what is to stand there, or None if the row must go.
+        """
         self.flush(table)
-        named = (row for row in _rows(table) if any(trace in row or trace in table[row] for trace in traces))
-        return list(dict.fromkeys(map(key_of, named)))
+        for row in [row for row in _rows(table) if any(trace in row or trace in table[row] for trace in traces)]:
+            key = key_of(row)
+            stored = change(key, table[row])
+            if stored is None:
+                del table[row]
+            else:
+                table[row] = stored
+            self._let_go(key)
 
     def rewrite(self, key: str, table: Table, change: Callable[[bytes], bytes | None]) -> None:
         """Change what is stored of a key, segment by segment; the object is made of it again when it is asked for."""
         segments = Segments(key)
         segments.load(table)
         segments.rewrite(table, change, self._merged([]))
-        if self._objects.pop(key, None) is not None:
-            self._total -= self._sizes.pop(key, 0)
-            self._all_here = False
+        self._let_go(key)
 
     def drop(self) -> None:
         """Forget what is in memory, stored or not."""
         self._objects.clear()
         self._touched, self._sizes, self._total, self._all_here = {}, {}, 0, None
 
-    def _weigh(self, key: str, one: K) -> None:
-        size = one.nbytes()
-        self._total += size - self._sizes.get(key, 0)
-        self._sizes[key] = size
+    def _let_go(self, key: str) -> None:
+        if self._objects.pop(key, None) is not None:
+            self._total -= self._sizes.pop(key, 0)
+            self._all_here = False
 
 
 def _keys(table: Table) -> list[str]:

@@ -16,6 +16,7 @@ from spread.offer import Offer
 from streams.health import Health
 from streams.pipeline import Pipeline
 from streams.segments import Table
+from streams.stage import MEMORY
 from tests.oracle import NAMING_AN_OFFER, answer
 from tests.worlds import NOON, Event
 
@@ -80,13 +81,18 @@ class Drive:
     """One life of a pipeline over two tables, new ones unless they are given."""
 
     def __init__(
-        self, people: Table | None = None, offers: Table | None = None, *, retention_ms: int | None = None
+        self,
+        people: Table | None = None,
+        offers: Table | None = None,
+        *,
+        retention_ms: int | None = None,
+        memory: int = MEMORY,
     ) -> None:
         self.people: Table = {} if people is None else people
         self.offers: Table = {} if offers is None else offers
-        self._retention_ms = retention_ms
+        self._retention_ms, self._memory = retention_ms, memory
         self.health = Health()
-        self.pipeline = Pipeline(self.people, self.offers, self.health, retention_ms=retention_ms)
+        self.pipeline = Pipeline(self.people, self.offers, self.health, retention_ms=retention_ms, memory=memory)
 
     def feed(self, events: Iterable[Event], now: int = LATER) -> None:
         """Take events in as one batch."""
@@ -108,7 +114,7 @@ class Drive:
 
     def again(self) -> Drive:
         """Start over on the same tables; what was not flushed is lost."""
-        return Drive(self.people, self.offers, retention_ms=self._retention_ms)
+        return Drive(self.people, self.offers, retention_ms=self._retention_ms, memory=self._memory)
 
 
 def run(events: Sequence[Event]) -> Report:
@@ -178,9 +184,9 @@ class Crash:
     table keeps a part of its own. The events from some point before the first unsafe one on have to be fed again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
         self.people, self.offers = Recorded(), Recorded()
-        self.drive = Drive(self.people, self.offers)
+        self.drive = Drive(self.people, self.offers, retention_ms=retention_ms, memory=memory)
 
     def flush(self) -> None:
         """Flush to the end: everything so far is safe."""
@@ -192,4 +198,4 @@ class Crash:
         """Die and start over, with the writes of each table kept that a bit mask names."""
         self.people.crash(people)
         self.offers.crash(offers)
-        self.drive = Drive(self.people, self.offers)
+        self.drive = self.drive.again()

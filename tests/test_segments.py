@@ -98,17 +98,17 @@ def test_a_crash_amid_a_rewriting_loses_nothing_that_stays(data: st.DataObject) 
     """A crash amid a rewriting keeps any part of its writes, and still every fact that was to stay is read."""
     table, segments = Recorded(), Segments("key")
     segments.load(table)
-    facts = set(range(data.draw(st.integers(1, 30), label="before")))
+    facts = set(range(data.draw(st.sampled_from([1, 5, 8, 9, 10, 18, 30]), label="before")))
     for fact in facts:
         segments.append(table, [stored([fact])], merged)
         table.save()
-    gone = data.draw(st.sets(st.sampled_from(sorted(facts))))
+    gone = data.draw(st.just(facts) | st.sets(st.sampled_from(sorted(facts))))
     segments.rewrite(table, without(gone), b"")
     table.crash(data.draw(torn(table), label="kept"))
     again = Segments("key")
     assert facts - gone <= facts_in(again.load(table)) <= facts
     again.rewrite(table, without(gone), b"")
-    assert facts - gone <= read(table, "key")
+    assert read(table, "key") == facts - gone
 
 
 @given(st.lists(st.sampled_from(KEYS), max_size=40))

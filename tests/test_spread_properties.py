@@ -18,12 +18,15 @@ from spread.reach import Reach
 from spread.report import CascadeLine, EdgeLine, Edges
 from spread.velocity import Curve
 from streams.segments import Table
+from streams.stage import MEMORY
 from tests.drive import Crash, Drive, expected, offers_named, question, report_of, run, torn
 from tests.oracle import ACTS
 from tests.worlds import ACCOUNTS, CROWD, NOON, OUTSIDERS, PEOPLE, Event, redelivered, worlds
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
+MEMORIES = st.sampled_from([MEMORY, 1])
+"""How much a stage keeps in memory: all there is, or nothing beyond a flush."""
 LISTS = ("follows", "unfollows", "followed_by")
 
 
@@ -57,9 +60,9 @@ def batches(draw: DrawFn, events: Sequence[Event]) -> list[Batch]:
     return [*split, Batch(together, flush=True, ask=False)]
 
 
-def drive_through(split: Iterable[Batch], offers: Sequence[str]) -> Drive:
+def drive_through(split: Iterable[Batch], offers: Sequence[str], *, memory: int = MEMORY) -> Drive:
     """Feed batches, flush and ask in between."""
-    drive = Drive()
+    drive = Drive(memory=memory)
     for batch in split:
         drive.feed(batch.events)
         if batch.flush:
@@ -73,11 +76,11 @@ def drive_through(split: Iterable[Batch], offers: Sequence[str]) -> Drive:
 # -- arrival ---------------------------------------------------------------------------------------------------------
 
 
-@given(worlds(), st.data())
-def test_order_repetition_and_batches_change_nothing(world: list[Event], data: st.DataObject) -> None:
+@given(worlds(), MEMORIES, st.data())
+def test_order_repetition_and_batches_change_nothing(world: list[Event], memory: int, data: st.DataObject) -> None:
     """Events in any order, repeated, in any batches, flushed and asked about in between, give the oracle's report."""
     offers = offers_named(world)
-    drive = drive_through(data.draw(arrivals(world).flatmap(batches)), offers)
+    drive = drive_through(data.draw(arrivals(world).flatmap(batches)), offers, memory=memory)
     assert drive.report(offers).parsed() == expected(world)
     assert drive.report(offers) == run(world)
 
@@ -89,6 +92,37 @@ def test_differing_deliveries_merge_in_any_order(deliveries: list[Event], data: 
     drive = drive_through(data.draw(st.permutations(deliveries).flatmap(batches)), offers)
     assert drive.report(offers).parsed() == expected(deliveries)
     assert drive.report(offers) == run(deliveries)
+
+
+@given(worlds(), st.data())
+def test_differing_lists_settle_pairs_anew(world: list[Event], data: st.DataObject) -> None:
+    """Where another delivery of a list says something else, questions in between change nothing."""
+    world = [one for one in world if one["kind"] != "forget"]
+    lists = [one for one in world if one["kind"] == "ties"]
+    again = data.draw(st.lists(st.sampled_from(lists), min_size=1, max_size=6)) if lists else []
+    sides = [{side: data.draw(PEOPLE) for side in LISTS if side in one} for one in again]
+    deliveries = world + [one | other for one, other in zip(again, sides, strict=True)]
+    arrival = data.draw(st.permutations(deliveries))
+    offers = offers_named(arrival)
+    drive = drive_through([Batch([one], flush=False, ask=True) for one in arrival], offers)
+    assert drive.report(offers).parsed() == expected(arrival)
+
+
+def test_a_list_that_no_longer_unfollows_brings_the_tie_back() -> None:
+    """A tie that a list denied holds again once a second delivery of that list, merged, does not deny it."""
+    share: Event = {"v": 1, "kind": "share", "network": "x", "offer": "o", "root": "x:1"}
+    ties: Event = {"v": 1, "kind": "ties", "network": "x"}
+    denial = ties | {"id": "x:5", "at": NOON + 1, "actor": "x:ana"}
+    arrival = [
+        share | {"id": "x:2", "at": NOON, "actor": "x:bob"},
+        share | {"id": "x:3", "at": NOON + 1, "actor": "x:ana"},
+        ties | {"id": "x:4", "at": NOON, "actor": "x:bob", "followed_by": ["x:ana"]},
+        denial | {"unfollows": ["x:bob"]},
+        denial | {"unfollows": ["bluesky:eve"]},  # the smaller of the two
+    ]
+    asked = drive_through([Batch([one], flush=False, ask=True) for one in arrival], ["o"])
+    assert asked.report(["o"]).parsed() == expected(arrival)
+    assert [edge["basis"] for edge in expected(arrival)[1]] == ["assumed", "inferred"]
 
 
 @st.composite
@@ -145,11 +179,11 @@ def test_step_by_step_is_from_scratch(arrival: list[Event]) -> None:
 # -- crashes ---------------------------------------------------------------------------------------------------------
 
 
-@given(worlds().flatmap(arrivals), st.data())
-def test_crashes_lose_nothing_and_count_nothing_twice(arrival: list[Event], data: st.DataObject) -> None:
+@given(worlds().flatmap(arrivals) | worlds().flatmap(redelivered), MEMORIES, st.data())
+def test_crashes_lose_nothing_and_count_nothing_twice(arrival: list[Event], memory: int, data: st.DataObject) -> None:
     """After crashes that tear flushes apart, with the events since fed again, the report is as if nothing had been."""
     offers = offers_named(arrival)
-    crash, at, safe = Crash(), 0, 0
+    crash, at, safe = Crash(memory=memory), 0, 0
     crashes = data.draw(st.integers(1, 4), label="crashes")
     while at < len(arrival):
         size = data.draw(st.sampled_from([1, 1, 1, 2, 5]))
@@ -172,6 +206,35 @@ def test_crashes_lose_nothing_and_count_nothing_twice(arrival: list[Event], data
     want = expected(arrival)
     assert crash.drive.report(offers).parsed() == want
     assert crash.drive.again().report(offers).parsed() == want
+    for account in {one["actor"] for one in arrival if one["kind"] == "forget"}:
+        for table in (crash.people, crash.offers):
+            assert not found_in(table, account.encode())
+            assert not found_in(table, digest(account).to_bytes(8, "little"))
+
+
+@given(worlds(), st.integers(0, 6), st.data())
+def test_a_crash_amid_an_expiry_keeps_what_is_to_stay(world: list[Event], minutes: int, data: st.DataObject) -> None:
+    """However often an expiry is torn apart, offers keep their lines, the old ones in the end without a node."""
+    crash, now = Crash(retention_ms=HOUR), NOON + minutes * MINUTE - MINUTE // 2 + HOUR
+    for batch in data.draw(batches(world)):
+        crash.drive.feed(batch.events, now=NOON + HOUR)
+        crash.drive.flush()
+    crash.flush()
+    offers = {id: crash.drive.offer(id) for id in offers_named(world)}
+    before = {id: (report_of(offer).lines, 0 < offer.last_at() < now - HOUR) for id, offer in offers.items()}
+    for _ in range(data.draw(st.integers(1, 4), label="crashes")):
+        crash.drive.pipeline.expire(now)
+        if data.draw(st.booleans(), label="safe"):
+            crash.flush()
+        crash.crash(data.draw(torn(crash.people)), data.draw(torn(crash.offers)))
+    for _ in range(2):
+        crash.drive.pipeline.expire(now)
+        crash.flush()
+    for id, (lines, old) in before.items():
+        closed = crash.drive.offer(id).closed
+        assert (sorted(closed.lines) if closed else report_of(crash.drive.offer(id)).lines) == lines
+        assert (closed is not None) == old
+        assert not old or crash.drive.offer(id).nodes() == 0
 
 
 # -- what a report can't say -----------------------------------------------------------------------------------------
