@@ -95,9 +95,9 @@ def good(
     return result
 
 
-def until(true: Callable[[], bool], what: str, every_s: float = 0.01) -> None:
+def until(true: Callable[[], bool], what: str, every_s: float = 0.01, hang_s: float = HANG_S) -> None:
     """Look again and again until something is seen to be so."""
-    deadline = time.monotonic() + HANG_S
+    deadline = time.monotonic() + hang_s
     while not true():
         assert time.monotonic() < deadline, f"hangs: {what}"
         time.sleep(every_s)
