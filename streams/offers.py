@@ -29,7 +29,8 @@ from spread.facts import (
 from spread.offer import Offer
 from streams.health import Health
 from streams.segments import Table
-from streams.stage import MEMORY, OFFER_EVENTS, SOCIAL_EVENTS, Emit, Kept
+from streams.stage import MEMORY, Emit, Kept
+from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS
 
 _FORGOTTEN: Final = b"\0forgotten"
 _ASSIGNED: Final = b"\0assigned"

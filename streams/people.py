@@ -26,7 +26,8 @@ from spread.events import (
 from spread.facts import AssignFact, CountsFact, EraseFact, OfferFact, OutcomeFact, act_fact, digest
 from streams.health import Health
 from streams.segments import Table
-from streams.stage import MEMORY, OFFER_EVENTS, SOCIAL_EVENTS, Emit, Kept
+from streams.stage import MEMORY, Emit, Kept
+from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS
 
 _FORGOTTEN: Final = b"\0forgotten"
 _ABOUT_ACCOUNTS: Final = (Act, Delete, Ties, Profile)

@@ -10,7 +10,8 @@ from streams.health import Health
 from streams.offers import Offers
 from streams.people import People
 from streams.segments import Table
-from streams.stage import MEMORY, SOCIAL_EVENTS
+from streams.stage import MEMORY
+from streams.topics import SOCIAL_EVENTS
 
 
 class Pipeline:

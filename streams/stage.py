@@ -6,8 +6,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from streams.segments import Segments, Table, is_segment, key_of
 
-SOCIAL_EVENTS: Final = "social-events"
-OFFER_EVENTS: Final = "offer-events"
 MEMORY: Final = 384 * 2**20
 """Bytes of objects that a stage keeps at hand, about."""
 

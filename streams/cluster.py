@@ -1,0 +1,210 @@
+"""The Kafka cluster as the installation sees it: what topics there are, and how far they were read.
+
+Everything is asked anew each time. A partition count that differs from the settings is a fault that nothing here
+mends: the keys would move to other partitions than their facts.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from streams.topics import Topic
+
+_CONNECT_MS: Final = 10_000
+_PAUSE_S: Final = 0.1
+_UNCOMMITTED: Final = -1
+
+
+class ClusterError(Exception):
+    """Kafka can't be reached, or refuses what was asked. One line."""
+
+
+class Cluster:
+    """A connection for questions and for making topics. `options` are the client's security settings.
+
+    For the length of a command: a group that moves to another broker is looked for at the old one.
+    """
+
+    def __init__(self, servers: str, options: Mapping[str, Any] | None = None) -> None:
+        self.servers = servers
+        with self._trouble():
+            self._admin = KafkaAdminClient(
+                bootstrap_servers=servers, bootstrap_timeout_ms=_CONNECT_MS, client_id="ricochet", **(options or {})
+            )
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._admin.close()
+
+    def brokers(self) -> int:
+        """How many brokers there are."""
+        with self._trouble():
+            return len(self._admin.describe_cluster()["brokers"])
+
+    def create(self, topics: Sequence[Topic]) -> list[str]:
+        """Make the topics that are missing, and set the retention and the like of the others. What was done, in words.
+
+        Raises `ClusterError` where it is refused, for instance for more replicas than there are brokers. Whatever
+        else is wrong with a topic that exists is left as it is; `check` tells.
+        """
+        with self._trouble():
+            found = self._describe(topics)
+            new: dict[str, dict[str, Any]] = {
+                topic.name: {
+                    "num_partitions": topic.partitions,
+                    "replication_factor": topic.replication,
+                    "configs": dict(topic.config),
+                }
+                for topic in topics
+                if topic.name not in found
+            }
+            done = []
+            if new:
+                made = self._admin.create_topics(new, raise_errors=False)["topics"]
+                for one in made:
+                    if one["error_code"] not in (0, TopicAlreadyExistsError.errno):  # another may have been faster
+                        why = one["error_message"] or for_code(one["error_code"]).__name__
+                        raise ClusterError(f"topic {one['name']}: {why}")
+                self._admin.wait_for_topics(list(new), timeout_ms=60_000)
+                done = [f"made {name} with {_count(new[name]['num_partitions'], 'partition')}" for name in new]
+            for topic, name, is_, should in self._differing([topic for topic in topics if topic.name in found]):
+                resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, {name: should})
+                answer = self._admin.alter_configs([resource])["topic"][topic.name]
+                if answer != "OK":
+                    raise ClusterError(f"topic {topic.name}: {name} can't be set: {answer}")
+                done.append(f"set {name} of {topic.name} to {should}, it was {is_}")
+            return done
+
+    def check(self, topics: Sequence[Topic]) -> list[str]:
+        """What makes it impossible or unsafe to work with these topics, a line each; none if all is well."""
+        with self._trouble():
+            found = self._describe(topics)
+            configs = self._configs([topic for topic in topics if topic.name in found])
+        return [
+            f"topic {topic.name} {fault}"
+            for topic in topics
+            for fault in _faults(topic, found.get(topic.name), configs.get(topic.name, {}))
+        ]
+
+    def differences(self, topics: Sequence[Topic]) -> list[str]:
+        """Where topics that exist keep things otherwise than the settings say, a line each: no reason not to work."""
+        with self._trouble():
+            here = [topic for topic in topics if topic.name in self._describe(topics)]
+            return [
+                f"topic {topic.name} has {name}={is_}, the settings say {should}; `ricochet topics create` sets it"
+                for topic, name, is_, should in self._differing(here)
+                if name != "cleanup.policy"  # a fault
+            ]
+
+    def partitions(self, topic: str) -> int | None:
+        """How many partitions a topic has, None if there is no such topic."""
+        with self._trouble():
+            found = self._admin.describe_topics([topic])[0]
+            return None if found["error_code"] else len(found["partitions"])
+
+    def ends(self, topic: str, partitions: int) -> dict[int, int]:
+        """The offset behind the last message of each partition."""
+        asked = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
+        with self._trouble():
+            return {place.partition: at.offset for place, at in self._admin.list_partition_offsets(asked).items()}
+
+    def newest(self, topic: str, partitions: int) -> int | None:
+        """The greatest timestamp (ms) of a record in a topic, None if it has none."""
+        asked = {TopicPartition(topic, number): OffsetSpec.MAX_TIMESTAMP for number in range(partitions)}
+        with self._trouble():
+            times = [at.timestamp for at in self._admin.list_partition_offsets(asked).values()]
+        return max((time for time in times if time >= 0), default=None)
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """The offset up to which a consumer group has committed each partition; without those it has not."""
+        with self._trouble():
+            offsets = _patiently(lambda: self._admin.list_group_offsets(group)[group])
+        return {
+            place.partition: found.offset
+            for place, found in offsets.items()
+            if place.topic == topic and found.offset != _UNCOMMITTED
+        }
+
+    def _describe(self, topics: Sequence[Topic]) -> dict[str, Any]:
+        """The topics that exist."""
+        described = self._admin.describe_topics([topic.name for topic in topics]) if topics else []
+        return {one["name"]: one for one in described if not one["error_code"]}
+
+    def _configs(self, topics: Iterable[Topic]) -> dict[str, dict[str, str]]:
+        """The settings in force of topics, the broker's defaults included."""
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
+        if not asked:
+            return {}
+        answer = self._admin.describe_configs(asked, config_filter="all")["topic"]
+        return {name: {key: one["value"] for key, one in found.items()} for name, found in answer.items()}
+
+    def _differing(self, topics: Sequence[Topic]) -> Iterator[tuple[Topic, str, str, str]]:
+        """The settings that are not as they should be: topic, name, what it is, what it should be."""
+        configs = self._configs(topics)
+        for topic in topics:
+            for name, should in topic.config.items():
+                if (is_ := configs[topic.name].get(name, "unknown")) != should:
+                    yield topic, name, is_, should
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaError as error:
+            raise ClusterError(f"Kafka at {self.servers}: {_reason(error)}") from None
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """Ask again while a group's coordinator is being elected, as it is after the first question of all."""
+    deadline = time.monotonic() + _CONNECT_MS / 1000
+    while True:
+        try:
+            return ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+
+
+def _reason(error: KafkaError) -> str:
+    """What went wrong, without the number that Kafka gives it."""
+    return " ".join(map(str, error.args)) or type(error).__name__
+
+
+def _faults(topic: Topic, found: Mapping[str, Any] | None, config: Mapping[str, str]) -> Iterator[str]:
+    if found is None:
+        yield "is missing; `ricochet topics create` makes it"
+        return
+    partitions = found["partitions"]
+    if len(partitions) != topic.partitions:
+        has = _count(len(partitions), "partition")
+        yield f"has {has}, the settings say {topic.partitions}; partition counts are fixed, use a new prefix"
+    replicas = min(len(one["replica_nodes"]) for one in partitions)
+    if replicas < topic.replication:
+        yield f"has {_count(replicas, 'replica')}, the settings say {topic.replication}"
+    policy = config.get("cleanup.policy", "")
+    if topic.is_compacted and policy != "compact":
+        yield f"is not compacted (cleanup.policy={policy}); `ricochet topics create` sets it"
+    elif not topic.is_compacted and "compact" in policy:
+        yield f"is compacted and loses events (cleanup.policy={policy}); `ricochet topics create` sets it"
+    leaderless = [one["partition_index"] for one in partitions if one["leader_id"] < 0]
+    if leaderless:
+        yield f"has no leader for partition {', '.join(map(str, leaderless))}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,108 @@
+"""The topics (contract v1, section 3), declared once: their names, keys, partitions, and how long they keep what.
+
+What must be read together has the same partitions: `offers`, `spread` and `alerts` go with `offer-events`, and each
+table's changelog with the events that change the table. Compaction is how an erased row leaves a disk, so it must
+not wait for long: a row is gone about two days after it was deleted, if its partition is still written to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+SOCIAL_EVENTS: Final = "social-events"
+OFFERS: Final = "offers"
+OFFER_EVENTS: Final = "offer-events"
+SPREAD: Final = "spread"
+ALERTS: Final = "alerts"
+REJECTED: Final = "rejected"
+
+PEOPLE_TABLE: Final = "people"
+OFFERS_TABLE: Final = "offers"
+
+MAX_MESSAGE_BYTES: Final = 8 * 2**20
+"""The longest message that any topic takes. Lists of 5,000 accounts fit, and so does a merged segment of a table."""
+
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the settings say of an installation's topics."""
+
+    prefix: str = ""
+    social_partitions: int = 8
+    offer_partitions: int = 8
+    replication: int = 1
+    event_retention_ms: int = 7 * _DAY_MS
+    alert_retention_ms: int = 90 * _DAY_MS
+
+    @property
+    def app(self) -> str:
+        """The id of the workers' application, which is also their consumer group."""
+        return f"{self.prefix}ricochet"
+
+    def name(self, bare: str) -> str:
+        """The full name of a topic."""
+        return f"{self.prefix}{bare}"
+
+    def changelog(self, table: str) -> str:
+        """The full name of the changelog of a table, as Faust gives it."""
+        return f"{self.app}-{table}-changelog"
+
+    def partitions(self, bare: str) -> int:
+        """The partitions that the settings give to a topic."""
+        return self.social_partitions if bare == SOCIAL_EVENTS else self.offer_partitions
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it should be. `config` holds what is not left to the broker's own defaults."""
+
+    name: str
+    key: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether the newest message of each key is kept, and not all messages for a time."""
+        return self.config["cleanup.policy"] == "compact"
+
+
+def topics(layout: Layout) -> list[Topic]:
+    """All topics of an installation, the changelogs of its workers' tables included."""
+    social, offers, events = layout.social_partitions, layout.offer_partitions, layout.event_retention_ms
+
+    def topic(name: str, key: str, partitions: int, config: dict[str, str]) -> Topic:
+        # With three replicas one may fail: a write is safe on two, and goes on with two.
+        shared = {"max.message.bytes": MAX_MESSAGE_BYTES, "min.insync.replicas": max(1, layout.replication - 1)}
+        config |= {name: str(value) for name, value in shared.items()}
+        return Topic(name, key, partitions, layout.replication, config)
+
+    return [
+        topic(layout.name(SOCIAL_EVENTS), "account", social, _kept_for(events)),
+        topic(layout.name(OFFERS), "offer", offers, _compacted()),
+        topic(layout.name(OFFER_EVENTS), "offer", offers, _kept_for(events)),
+        topic(layout.name(SPREAD), "offer", offers, _compacted()),
+        topic(layout.name(ALERTS), "offer", offers, _kept_for(layout.alert_retention_ms)),
+        topic(layout.name(REJECTED), "as it came", 1, _kept_for(events)),
+        topic(layout.changelog(PEOPLE_TABLE), "row", social, _compacted()),
+        topic(layout.changelog(OFFERS_TABLE), "row", offers, _compacted()),
+    ]
+
+
+def _kept_for(ms: int) -> dict[str, str]:
+    # A segment goes when its newest message is too old: one that spans a day keeps its oldest a day too long.
+    return {"cleanup.policy": "delete", "retention.ms": str(ms), "segment.ms": str(min(ms, _DAY_MS))}
+
+
+def _compacted() -> dict[str, str]:
+    # The segment that is written to is never compacted, so it must be a short one.
+    return {
+        "cleanup.policy": "compact",
+        "segment.ms": str(6 * _HOUR_MS),
+        "max.compaction.lag.ms": str(_DAY_MS),
+        "delete.retention.ms": str(_DAY_MS),
+    }
