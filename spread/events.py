@@ -203,6 +203,14 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
     return checked
 
 
+def decode_from_stage(message: bytes) -> list[AnyEvent | Rejected]:
+    """Read an array that a stage sent: what only a stage may say is believed, and all was checked on its way in."""
+    try:
+        return list(_MANY.decode(message))
+    except _UNREADABLE as error:
+        return [_rejected(message, error)]
+
+
 def _decode_parts(message: bytes, recorded_at: int | None) -> Iterator[AnyEvent | Rejected]:
     parts = _split(message)
     if parts is None:

@@ -1,0 +1,66 @@
+"""A worker's place on this machine: its name, its folder, and the lock that keeps a second worker out.
+
+The name makes the worker's static membership, so it must be the same at the next start and nobody else's: it begins
+with an id that its data folder was given once.
+"""
+
+import fcntl
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from ricochet.errors import RicochetError
+
+_PLACES: Final = 256
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place that is taken as long as `lock` is open. `number` counts from 1 among those without a name, else it is 0."""
+
+    name: str
+    number: int
+    instance: str
+    folder: Path
+    lock: IO[str]
+
+
+def take(root: Path, name: str | None) -> Place:
+    """Take the place of that name, or else the first free one. Raises `RicochetError` where it can't be had."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        installation = _installation(root)
+        wanted = [(name, 0)] if name else [(str(number), number) for number in range(1, _PLACES + 1)]
+        for found, number in wanted:
+            lock = _lock(root / f"{found}.lock")
+            if lock is not None:
+                folder = root / found
+                folder.mkdir(exist_ok=True)
+                return Place(found, number, f"{installation}-{found}", folder, lock)
+    except OSError as error:
+        raise RicochetError(f"{root}: {error.strerror or error}") from None
+    taken = f"place {name} is" if name else f"all {_PLACES} places are"
+    raise RicochetError(f"{root}: {taken} taken by another worker")
+
+
+def _installation(root: Path) -> str:
+    path = root / "id"
+    with open(path, "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        id = file.read().strip()
+        if not id:
+            id = secrets.token_hex(4)
+            file.write(id)
+    return id
+
+
+def _lock(path: Path) -> IO[str] | None:
+    file = open(path, "w")  # noqa: SIM115  # held as long as the worker lives
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

@@ -1,0 +1,58 @@
+"""What a stage keeps its rows in, whatever engine drives it.
+
+A row is a *group* and a suffix of twelve bytes: all that is stored of one key is one group, and is read at once.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Final
+
+SUFFIX: Final = 12
+
+
+def group_of(row: bytes) -> bytes:
+    """The group that a row belongs to."""
+    return row[:-SUFFIX]
+
+
+class Table(MutableMapping[bytes, bytes]):
+    """Rows as a mapping, that also knows its groups."""
+
+    @abstractmethod
+    def rows(self, group: bytes) -> Mapping[bytes, bytes]:
+        """The rows of a group."""
+
+
+class MemoryTable(Table):
+    """A table that does not last."""
+
+    def __init__(self) -> None:
+        self._groups: dict[bytes, dict[bytes, bytes]] = {}
+
+    def __getitem__(self, key: bytes) -> bytes:
+        return self._groups[group_of(key)][key]
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        group = group_of(key)
+        rows = self._groups.get(group)
+        if rows is None:
+            self._groups[group] = {key: value}
+        else:
+            rows[key] = value
+
+    def __delitem__(self, key: bytes) -> None:
+        group = group_of(key)
+        rows = self._groups[group]
+        del rows[key]
+        if not rows:
+            del self._groups[group]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (row for rows in self._groups.values() for row in rows)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups.values()))
+
+    def rows(self, group: bytes) -> Mapping[bytes, bytes]:
+        """The rows of a group."""
+        return self._groups.get(group, {})

@@ -1,0 +1,120 @@
+"""Faust's tables as the stages use them: rows by partition, on RocksDB or in memory.
+
+Faust recovers them from their changelogs and opens and closes them in rebalances; what a stage writes goes another
+way (see `streams.rows`), since Faust's own would let the local store run ahead of the broker.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import faust
+import rocksdict
+from faust.stores import memory, rocksdb
+from faust.types import TP, EventT, StoreT
+
+from streams.rows import Changes, Store
+from streams.table import SUFFIX, MemoryTable
+
+_CACHE_BYTES: Final = 64 * 2**20
+"""RocksDB's block cache for one partition, which by default has no useful bound."""
+
+
+class RowsTable(faust.Table[bytes, bytes]):
+    """A table of raw rows. `in_memory` keeps nothing on disk, so that each start reads the whole changelog."""
+
+    def __init__(self, app: faust.App, name: str, partitions: int, *, in_memory: bool) -> None:
+        super().__init__(
+            app,
+            name=name,
+            partitions=partitions,
+            key_type=bytes,
+            value_type=bytes,
+            recovery_buffer_size=10_000,
+            options=None if in_memory else {"block_cache_size": _CACHE_BYTES, "driver": "rocksdict"},
+        )
+        self._in_memory = in_memory
+
+    def partition(self, number: int) -> Store:
+        """The store of a partition."""
+        store = self.data
+        return store.partition(number) if isinstance(store, MemoryStore) else _OnDisk(store, number)
+
+    def _new_store(self) -> StoreT[Any, Any]:
+        if not self._in_memory:
+            return self._new_store_by_url("rocksdb:")
+        return MemoryStore("memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes)
+
+
+class MemoryStore(memory.Store[bytes, bytes]):
+    """Rows in memory, kept apart by partition: one that is taken away is forgotten at once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._partitions: dict[int, _InMemory] = {}
+
+    def partition(self, number: int) -> "_InMemory":
+        """The rows of a partition."""
+        return self._partitions.setdefault(number, _InMemory())
+
+    def apply_changelog_batch(
+        self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+    ) -> None:
+        """Recover rows."""
+        for event in batch:
+            message = event.message
+            self.partition(message.partition).write({message.key: message.value}, message.offset)
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Forget partitions that were taken away, and begin anew with those that came."""
+        for tp in revoked | newly_assigned:
+            if tp.topic in self.table.changelog_topic.topics:
+                self._partitions.pop(tp.partition, None)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Nothing to be done."""
+
+
+class _InMemory(MemoryTable):
+    def write(self, changes: Changes, offset: int) -> None:
+        for row, value in changes.items():
+            if value is None:
+                self.pop(row, None)
+            else:
+                self[row] = value
+
+
+class _OnDisk:
+    """One partition in RocksDB. The database is asked for each time: a rebalance may have opened it anew."""
+
+    def __init__(self, store: rocksdb.Store, number: int) -> None:
+        self._store, self._number = store, number
+
+    def get(self, row: bytes) -> bytes | None:
+        return self._database().get(row)
+
+    def rows(self, group: bytes) -> Mapping[bytes, bytes]:
+        found = {}
+        for row, value in self._database().items(from_key=group):
+            if not row.startswith(group):
+                break
+            if len(row) == len(group) + SUFFIX:
+                found[row] = value
+        return found
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (row for row in self._database().keys() if row != self._store.offset_key)
+
+    def write(self, changes: Changes, offset: int) -> None:
+        writes = rocksdict.WriteBatch(raw_mode=True)
+        for row, value in changes.items():
+            if value is None:
+                writes.delete(row)
+            else:
+                writes.put(row, value)
+        writes.put(self._store.offset_key, b"%d" % offset)
+        self._database().write(writes)
+
+    def _database(self) -> Any:
+        return self._store._db_for_partition(self._number)

@@ -1,0 +1,180 @@
+"""A task is one stage on one partition: messages in; at a flush, rows and messages out.
+
+What was taken in is acknowledged only once the broker has all that came of it. A task knows nothing of the engine.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+
+from spread.events import DAY_MS, AnyEvent, Rejected, decode, decode_from_stage, key
+from spread.facts import Fact
+from spread.partition import partition
+from streams import wire
+from streams.health import Health
+from streams.letters import letter
+from streams.offers import Offers
+from streams.outbox import Message, Outbox
+from streams.people import People
+from streams.rows import Changes, PartitionRows
+from streams.snapshots import Due, snapshot
+from streams.topics import OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
+
+HOUR_MS: Final = 3_600_000
+
+
+class Incoming(NamedTuple):
+    """A message of a partition. `recorded_at` is its timestamp in ms; `ack` says that it is done with."""
+
+    value: bytes
+    offset: int
+    recorded_at: int
+    from_stage: bool
+    ack: Callable[[], Any]
+
+
+class Flush(NamedTuple):
+    """What one flush of a task sends, and whom to tell then."""
+
+    rows: Changes
+    messages: list[Message]
+    acks: list[Callable[[], Any]]
+
+
+class Task:
+    """What both stages have in common. Not thread-safe."""
+
+    topic: str
+    stage: People | Offers
+
+    def __init__(
+        self, number: int, rows: PartitionRows, partitions: dict[str, int], health: Health, hash_: Callable[[str], str]
+    ) -> None:
+        self.number, self.rows = number, rows
+        self.pending_bytes = 0
+        self.applied = 0
+        """Messages taken in since the start."""
+        self.items = 0
+        """Events or facts in them."""
+        self.recorded_at = 0
+        """The timestamp of the last one, in ms."""
+        self._outbox = Outbox(partitions)
+        self._partitions, self._health, self._hash = partitions, health, hash_
+        self._acks: list[Callable[[], Any]] = []
+        self._newest = 0
+        self._expired_at: int | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a flush has anything to do."""
+        return bool(self._acks or self._outbox or self.rows.has_news)
+
+    def take(self, message: Incoming, wall: int) -> None:
+        """Take a message in; `wall` is the clock, in ms. Never raises for what is in a message."""
+        self._acks.append(message.ack)
+        self.pending_bytes += len(message.value)
+        self.applied += 1
+        self.recorded_at = message.recorded_at
+        self._apply(message, wall)
+
+    def expire(self, wall: int) -> None:
+        """Obey the retention, once an hour of event time."""
+        now = self._now(wall)
+        if self._newest and (self._expired_at is None or now - self._expired_at >= HOUR_MS):
+            self._expired_at = now
+            self.stage.expire(self.rows, now)
+
+    def flush(self) -> Flush:
+        """Everything new. No other flush before `done`."""
+        self.stage.flush(self.rows)
+        acks, self._acks, self.pending_bytes = self._acks, [], 0
+        return Flush(self.rows.take(), self._outbox.take(), acks)
+
+    def done(self, flush: Flush, offset: int | None) -> None:
+        """The broker has it, the rows up to this offset of the changelog."""
+        self.rows.keep(offset)
+        for ack in flush.acks:
+            ack()
+
+    def _apply(self, message: Incoming, wall: int) -> None:
+        raise NotImplementedError
+
+    def _now(self, wall: int) -> int:
+        # The retention counts in event time, but one event from the far future must not expire everything.
+        return min(self._newest, wall + DAY_MS)
+
+    def _reject(self, rejected: Rejected, message: Incoming) -> None:
+        self._health.rejected[rejected.reason] += 1
+        value = letter(rejected, self.topic, self.number, message.offset, self._hash)
+        self._outbox.add(Message(REJECTED, None, None, value))
+
+    def _is_foreign(self, of: str) -> bool:
+        return partition(of, self._partitions[self.topic]) != self.number
+
+
+class PeopleTask(Task):
+    """PEOPLE on a partition of `social-events`."""
+
+    topic = SOCIAL_EVENTS
+
+    def __init__(self, *args: Any, retention_ms: int | None, memory: int) -> None:
+        super().__init__(*args)
+        self.stage = People(self._health, retention_ms=retention_ms, memory=memory)
+
+    def _apply(self, message: Incoming, wall: int) -> None:
+        results = decode_from_stage(message.value) if message.from_stage else decode(message.value, message.recorded_at)
+        self.items += len(results)
+        events: list[AnyEvent] = []
+        for result in results:
+            if isinstance(result, Rejected):
+                self._reject(result, message)
+            elif not message.from_stage and self._is_foreign(of := key(result)):
+                self._health.foreign[self.topic] += 1
+                self._outbox.send_on(self.topic, of, wire.social_event(result), from_stage=False)
+            else:
+                events.append(result)
+                self._newest = max(self._newest, result.at)
+        with self._health.timed(self.stage.name):
+            self.stage.apply(events, self.rows, self._outbox.emit, self._now(wall))
+
+
+class OffersTask(Task):
+    """OFFERS on a partition of `offer-events`."""
+
+    topic = OFFER_EVENTS
+    stage: Offers
+
+    def __init__(self, *args: Any, retention_ms: int | None, memory: int) -> None:
+        super().__init__(*args)
+        self.stage = Offers(self._health, retention_ms=retention_ms, memory=memory)
+        self.snapshots = Due()
+
+    def announce(self) -> None:
+        """Bring stored offers to hand, as many as the memory allows, and have all told where they are now."""
+        self.stage.warm_up(self.rows)
+        self.snapshots.touch(self.stage.ids(self.rows))
+
+    def send_snapshots(self, moment: float, wall: int, worker: str) -> None:
+        """Send snapshots that are due at a moment of the steady clock (s) and the wall clock (ms)."""
+        for id in self.snapshots.next(moment):
+            value = snapshot(self.stage.offer(id, self.rows), wall, worker)
+            self._outbox.add(Message(SPREAD, self.number, id.encode(), value))
+
+    def _apply(self, message: Incoming, wall: int) -> None:
+        pairs: list[tuple[str | None, Fact]] = []
+        for result in wire.open_envelope(message.value):
+            if isinstance(result, Rejected):
+                self._reject(result, message)
+                continue
+            offer, fact = result
+            if offer is not None and self._is_foreign(offer):
+                self._health.foreign[self.topic] += 1
+                self._outbox.send_on(self.topic, offer, wire.pair(offer, fact), from_stage=True)
+                continue
+            pairs.append(result)
+            self._newest = max(self._newest, getattr(fact, "at", 0))
+        self.items += len(pairs)
+        self.snapshots.touch(offer for offer, _ in pairs if offer is not None)
+        with self._health.timed(self.stage.name):
+            self.stage.apply(pairs, self.rows, self._outbox.emit, self._now(wall))
+

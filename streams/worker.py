@@ -1,0 +1,251 @@
+"""One Faust worker: both stages as agents on the partitions that the group gives it.
+
+Messages are taken in as they come and acknowledged in order, at a flush, once the broker has all that came of them.
+Whatever goes wrong on the way ends the process: what is not acknowledged comes again, here or elsewhere.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+from faust.types import TP, EventT
+
+from streams import wire
+from streams.health import Health
+from streams.rows import PartitionRows
+from streams.tables import RowsTable
+from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
+from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
+
+PENDING_BYTES: Final = 64 * 2**20
+"""Messages that a worker takes in before it waits for the next flush."""
+SESSION_S: Final = 10.0
+
+
+def wall_clock() -> int:
+    """Now, in ms."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker has to know. `memory` is in bytes, of objects at hand for each stage."""
+
+    servers: str
+    layout: Layout
+    folder: Path
+    instance: str
+    """The name of its static membership: another worker with the same one fences it."""
+    url: str
+    """Where it answers."""
+    retention_ms: int | None
+    memory: int
+    in_memory: bool = False
+    flush_s: float = 0.25
+    hash: Callable[[str], str] = field(default=lambda text: text)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Worker:
+    """The worker; `run` is its life. It is asked between two steps of the event loop."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.health = Health()
+        self.people: dict[int, PeopleTask] = {}
+        self.offers: dict[int, OffersTask] = {}
+        self.rebalances = 0
+        self.flush_seconds = 0.0
+        self._generation = 0
+        self._flushing = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._flushed_at = time.monotonic()
+        self.is_recovered = False
+        self.app = self._application()
+        self.app.on_partitions_revoked.connect(self._forget_tasks)
+        self.app.on_partitions_assigned.connect(self._forget_tasks)
+        self.app.on_rebalance_complete.connect(self._begin)
+        layout = settings.layout
+        self._tables = {
+            name: RowsTable(self.app, name, partitions, in_memory=settings.in_memory)
+            for name, partitions in (
+                (PEOPLE_TABLE, layout.social_partitions),
+                (OFFERS_TABLE, layout.offer_partitions),
+            )
+        }
+        for table in self._tables.values():
+            self.app.tables.add(table)
+        for topic, tasks in ((SOCIAL_EVENTS, self._people), (OFFER_EVENTS, self._offers)):
+            channel = self.app.topic(
+                layout.name(topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+            )
+            self.app.agent(channel, name=topic)(self._agent(tasks))
+
+    @property
+    def tasks(self) -> Iterator[Task]:
+        """All tasks that the worker has now."""
+        yield from self.people.values()
+        yield from self.offers.values()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop. Raises what ended it otherwise."""
+        await self.app.start()
+        flushing = asyncio.create_task(self._flush_on())
+        crashed = asyncio.create_task(self.app.wait_until_stopped())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({flushing, crashed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (flushing, crashed):
+                if task.done():
+                    task.result()
+            if self.app.crash_reason is not None:
+                raise self.app.crash_reason
+            await self.flush()
+        finally:
+            for task in (flushing, crashed, stopped):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.app.stop()
+
+    async def flush(self) -> None:
+        """Have everything taken in so far made safe, and acknowledge it."""
+        async with self._flushing:
+            generation, started = self._generation, time.monotonic()
+            wall = wall_clock()
+            for task in self.tasks:
+                task.expire(wall)
+            for offers in self.offers.values():
+                offers.send_snapshots(started, wall, self.settings.url)
+            flushes = [(task, task.flush()) for task in self.tasks if task.is_due]
+            self._room.set()
+            sent = [(task, flush, await self._send(task, flush)) for task, flush in flushes]
+            for task, flush, (rows, others) in sent:
+                offsets = [record.offset for record in await asyncio.gather(*rows)]
+                await asyncio.gather(*others)
+                if generation != self._generation:
+                    return  # the partitions may be another's by now, to whom all this comes again
+                task.done(flush, max(offsets, default=None))
+            self._flushed_at = time.monotonic()
+            self.flush_seconds = self._flushed_at - started
+
+    def owner(self, offer: str) -> str | None:
+        """Where the worker of an offer answers, as far as this one knows."""
+        try:
+            return str(self.app.router.key_store(OFFERS_TABLE, offer.encode()))
+        except KeyError:
+            return None
+
+    def _application(self) -> faust.App:
+        settings, layout = self.settings, self.settings.layout
+        return faust.App(
+            layout.app,
+            broker=[f"kafka://{server.strip()}" for server in settings.servers.split(",")],
+            autodiscover=False,
+            datadir=str(settings.folder),
+            canonical_url=settings.url,
+            web_enabled=False,
+            store="memory://",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            topic_replication_factor=layout.replication,
+            topic_partitions=layout.offer_partitions,
+            table_standby_replicas=0,
+            consumer_group_instance_id=settings.instance,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=SESSION_S,
+            broker_heartbeat_interval=SESSION_S / 5,
+            broker_commit_interval=0.5,
+            producer_linger=0.02,
+            producer_max_batch_size=2**20,
+            producer_max_request_size=8 * 2**20,
+            stream_buffer_maxsize=64,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            **settings.options,
+        )
+
+    async def _forget_tasks(self, *_: Any, **__: Any) -> None:
+        """Partitions go or come: what is in memory may be another worker's to change. All unacknowledged comes again."""
+        self._generation += 1
+        self.is_recovered = False
+        self.people, self.offers = {}, {}
+        self._room.set()
+
+    async def _begin(self, *_: Any, **__: Any) -> None:
+        """The tables are whole again."""
+        self.rebalances += 1
+        for tp in sorted(self.app.assignor.assigned_actives()):
+            if tp.topic == self.settings.layout.name(OFFER_EVENTS):
+                self._offers(tp.partition).announce()
+            elif tp.topic == self.settings.layout.name(SOCIAL_EVENTS):
+                self._people(tp.partition)
+        self.is_recovered = True
+
+    def _agent(self, task_of: Callable[[int], Task]) -> Callable[[Any], Any]:
+        async def agent(stream: Any) -> None:
+            events: AsyncIterable[EventT[Any]] = stream.noack().events()
+            async for event in events:
+                await self._take(event, task_of)
+
+        return agent
+
+    async def _take(self, event: EventT[Any], task_of: Callable[[int], Task]) -> None:
+        message = event.message
+        if message.value is None:
+            event.ack()
+            return
+        task = task_of(message.partition)
+        from_stage = wire.FROM_STAGE in (event.headers or {}).items()
+        incoming = Incoming(message.value, message.offset, int(message.timestamp * 1000), from_stage, event.ack)
+        try:
+            task.take(incoming, wall_clock())
+        except Exception as error:  # Faust would acknowledge the event and go on without it
+            await self.app.crash(error)
+            raise
+        if sum(task.pending_bytes for task in self.tasks) > PENDING_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    def _people(self, number: int) -> PeopleTask:
+        if number not in self.people:
+            self.people[number] = self._task(PeopleTask, PEOPLE_TABLE, number)
+        return self.people[number]
+
+    def _offers(self, number: int) -> OffersTask:
+        if number not in self.offers:
+            self.offers[number] = self._task(OffersTask, OFFERS_TABLE, number)
+        return self.offers[number]
+
+    def _task(self, kind: type[Any], table: str, number: int) -> Any:
+        layout, settings = self.settings.layout, self.settings
+        partitions = {SOCIAL_EVENTS: layout.social_partitions, OFFER_EVENTS: layout.offer_partitions}
+        rows = PartitionRows(self._tables[table].partition(number))
+        memory = settings.memory // partitions[kind.topic]
+        return kind(
+            number, rows, partitions, self.health, settings.hash, retention_ms=settings.retention_ms, memory=memory
+        )
+
+    async def _flush_on(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.flush_s)
+            await self.flush()
+
+    async def _send(self, task: Task, flush: Flush) -> tuple[list[Any], list[Any]]:
+        layout, producer = self.settings.layout, self.app.producer
+        table = PEOPLE_TABLE if isinstance(task, PeopleTask) else OFFERS_TABLE
+        changelog = layout.changelog(table)
+        rows = [
+            await producer.send(changelog, row, value, task.number, None, None) for row, value in flush.rows.items()
+        ]
+        others = [
+            await producer.send(layout.name(m.topic), m.key, m.value, m.partition, None, m.headers)
+            for m in flush.messages
+        ]
+        return rows, others
+
+
