@@ -15,6 +15,8 @@ from typing import Any, Final
 import faust
 from faust.types import TP, EventT
 
+from spread.offer import Offer
+from spread.partition import partition
 from streams import wire
 from streams.health import Health
 from streams.rows import PartitionRows
@@ -25,11 +27,21 @@ from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVEN
 PENDING_BYTES: Final = 64 * 2**20
 """Messages that a worker takes in before it waits for the next flush."""
 SESSION_S: Final = 10.0
+STALLED_S: Final = 60.0
 
 
 def wall_clock() -> int:
     """Now, in ms."""
     return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a task is behind: events (from messages, by their mean size so far) and seconds."""
+
+    stage: str
+    events: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -57,14 +69,14 @@ class Worker:
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self.health = Health()
-        self.people: dict[int, PeopleTask] = {}
-        self.offers: dict[int, OffersTask] = {}
+        self._people: dict[int, PeopleTask] = {}
+        self._offers: dict[int, OffersTask] = {}
         self.rebalances = 0
         self.flush_seconds = 0.0
         self._generation = 0
         self._flushing = asyncio.Lock()
         self._room = asyncio.Event()
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._took_at = time.monotonic()
         self.is_recovered = False
         self.app = self._application()
         self.app.on_partitions_revoked.connect(self._forget_tasks)
@@ -80,7 +92,7 @@ class Worker:
         }
         for table in self._tables.values():
             self.app.tables.add(table)
-        for topic, tasks in ((SOCIAL_EVENTS, self._people), (OFFER_EVENTS, self._offers)):
+        for topic, tasks in ((SOCIAL_EVENTS, self._people_task), (OFFER_EVENTS, self._offers_task)):
             channel = self.app.topic(
                 layout.name(topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
@@ -89,8 +101,8 @@ class Worker:
     @property
     def tasks(self) -> Iterator[Task]:
         """All tasks that the worker has now."""
-        yield from self.people.values()
-        yield from self.offers.values()
+        yield from self._people.values()
+        yield from self._offers.values()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop. Raises what ended it otherwise."""
@@ -119,7 +131,7 @@ class Worker:
             wall = wall_clock()
             for task in self.tasks:
                 task.expire(wall)
-            for offers in self.offers.values():
+            for offers in self._offers.values():
                 offers.send_snapshots(started, wall, self.settings.url)
             flushes = [(task, task.flush()) for task in self.tasks if task.is_due]
             self._room.set()
@@ -133,12 +145,60 @@ class Worker:
             self._flushed_at = time.monotonic()
             self.flush_seconds = self._flushed_at - started
 
-    def owner(self, offer: str) -> str | None:
-        """Where the worker of an offer answers, as far as this one knows."""
+    def owner(self, id: str) -> str | None:
+        """Where the worker of an offer answers, as far as this one knows; None while nobody does."""
+        if self._task_of(id) is not None:
+            return self.settings.url if self.is_recovered else None
         try:
-            return str(self.app.router.key_store(OFFERS_TABLE, offer.encode()))
+            url = str(self.app.router.key_store(OFFERS_TABLE, id.encode())).rstrip("/")
         except KeyError:
             return None
+        return None if url == self.settings.url else url
+
+    def offer(self, id: str) -> Offer:
+        """One offer of this worker, to ask it. An unknown one is empty."""
+        task = self._task_of(id)
+        return Offer(id) if task is None else task.stage.offer(id, task.rows)
+
+    def knows(self, id: str) -> bool:
+        """Whether anything has come of an offer."""
+        task = self._task_of(id)
+        return task is not None and task.stage.knows(id, task.rows)
+
+    def offers(self) -> list[str]:
+        """The ids of this worker's offers."""
+        return [id for task in self._offers.values() for id in task.stage.ids(task.rows)]
+
+    def busy(self) -> Iterator[Offer]:
+        """The offers in memory."""
+        for task in self._offers.values():
+            yield from task.stage.loaded()
+
+    def state_bytes(self) -> int:
+        """Bytes of the tables on disk."""
+        return sum(path.stat().st_size for path in self.settings.folder.rglob("*") if path.is_file())
+
+    def lags(self) -> Iterator[Lag]:
+        """How far each task is behind its partition."""
+        now = wall_clock()
+        for task in self.tasks:
+            tp = TP(self.settings.layout.name(task.topic), task.number)
+            end, done = self.app.consumer.highwater(tp), self.app.consumer._committed_offset[tp]
+            behind = max(0, (end or 0) - (done or 0)) if end is not None else 0
+            each = max(1.0, task.items / task.applied if task.applied else 1.0)
+            seconds = (now - task.recorded_at) / 1000 if behind and task.recorded_at else 0.0
+            yield Lag(task.stage.name, round(behind * each), max(0.0, seconds))
+
+    def trouble(self) -> str | None:
+        """Why the worker is not ready, in words, or None if it is."""
+        moment = time.monotonic()
+        if not self.is_recovered:
+            return "recovering"
+        if moment - self._flushed_at > STALLED_S:
+            return "stalled: the last flush was long ago"
+        if moment - self._took_at > STALLED_S and any(lag.events for lag in self.lags()):
+            return "lagging without progress"
+        return None
 
     def _application(self) -> faust.App:
         settings, layout = self.settings, self.settings.layout
@@ -173,7 +233,7 @@ class Worker:
         """Partitions go or come: what is in memory may be another worker's to change. All unacknowledged comes again."""
         self._generation += 1
         self.is_recovered = False
-        self.people, self.offers = {}, {}
+        self._people, self._offers = {}, {}
         self._room.set()
 
     async def _begin(self, *_: Any, **__: Any) -> None:
@@ -181,9 +241,9 @@ class Worker:
         self.rebalances += 1
         for tp in sorted(self.app.assignor.assigned_actives()):
             if tp.topic == self.settings.layout.name(OFFER_EVENTS):
-                self._offers(tp.partition).announce()
+                self._offers_task(tp.partition).announce()
             elif tp.topic == self.settings.layout.name(SOCIAL_EVENTS):
-                self._people(tp.partition)
+                self._people_task(tp.partition)
         self.is_recovered = True
 
     def _agent(self, task_of: Callable[[int], Task]) -> Callable[[Any], Any]:
@@ -199,6 +259,7 @@ class Worker:
         if message.value is None:
             event.ack()
             return
+        self._took_at = time.monotonic()
         task = task_of(message.partition)
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value, message.offset, int(message.timestamp * 1000), from_stage, event.ack)
@@ -211,15 +272,18 @@ class Worker:
             self._room.clear()
             await self._room.wait()
 
-    def _people(self, number: int) -> PeopleTask:
-        if number not in self.people:
-            self.people[number] = self._task(PeopleTask, PEOPLE_TABLE, number)
-        return self.people[number]
+    def _task_of(self, offer: str) -> OffersTask | None:
+        return self._offers.get(partition(offer, self.settings.layout.offer_partitions))
 
-    def _offers(self, number: int) -> OffersTask:
-        if number not in self.offers:
-            self.offers[number] = self._task(OffersTask, OFFERS_TABLE, number)
-        return self.offers[number]
+    def _people_task(self, number: int) -> PeopleTask:
+        if number not in self._people:
+            self._people[number] = self._task(PeopleTask, PEOPLE_TABLE, number)
+        return self._people[number]
+
+    def _offers_task(self, number: int) -> OffersTask:
+        if number not in self._offers:
+            self._offers[number] = self._task(OffersTask, OFFERS_TABLE, number)
+        return self._offers[number]
 
     def _task(self, kind: type[Any], table: str, number: int) -> Any:
         layout, settings = self.settings.layout, self.settings
