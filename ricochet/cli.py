@@ -15,10 +15,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from ricochet import demo as demo_
-from ricochet import heap, live, logs, settings, web
+from ricochet import heap, kafka_cli, live, logs, settings, web
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
 from spread.events import Rejected
+from streams.cluster import ClusterError
 from streams.embedded import Embedded
 from streams.state import StateError
 
@@ -142,6 +143,9 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
             replay_.write_edges(engine, offers, edges)
 
 
+ricochet.add_command(kafka_cli.topics)
+
+
 @ricochet.command("settings")
 def settings_() -> None:
     """Show the settings in force and where each comes from."""
@@ -166,7 +170,7 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
-    except (RicochetError, StateError) as error:
+    except (RicochetError, StateError, ClusterError) as error:
         sys.exit(_fail(str(error)))
     except click.ClickException as error:
         sys.exit(_fail(error.format_message()))

@@ -5,7 +5,16 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -15,10 +24,53 @@ from pydantic_settings import (
 )
 
 from ricochet.errors import RicochetError
+from streams.topics import Layout
 
 PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
+
+
+_DAY_MS: Final = 86_400_000
+
+
+class KafkaOptions(BaseModel):
+    """How Kafka's clients make themselves known. Named as kafka-python names them; what is not given is left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: FilePath | None = None
+    ssl_certfile: FilePath | None = None
+    ssl_keyfile: FilePath | None = None
+    ssl_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_plain_username: str | None = None
+    sasl_plain_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "KafkaOptions":
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_mechanism and self.sasl_plain_username and self.sasl_plain_password
+        ):
+            raise ValueError("SASL needs sasl_mechanism, sasl_plain_username and sasl_plain_password")
+        return self
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)}" for name in sorted(self.model_fields_set))
+
+    def client(self) -> dict[str, Any]:
+        """What a client of kafka-python is given, the secrets in clear."""
+        return {
+            name: value.get_secret_value()
+            if isinstance(value, SecretStr)
+            else str(value)
+            if isinstance(value, Path)
+            else value
+            for name in self.model_fields_set
+            if (value := getattr(self, name)) is not None
+        }
 
 
 class Settings(BaseSettings):
@@ -41,6 +93,30 @@ class Settings(BaseSettings):
     offers_shown: int = Field(
         50, ge=0, le=10_000, description="Offers with metrics of their own, the most active first."
     )
+    kafka: str = Field(
+        "127.0.0.1:9092",
+        pattern=r"^\S+:\d{1,5}(,\S+:\d{1,5})*$",
+        description="Kafka's bootstrap servers: host:port, several with commas.",
+    )
+    kafka_options: KafkaOptions = Field(
+        KafkaOptions(), description="Security of the connection to Kafka: security_protocol, ssl_..., sasl_..."
+    )
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,100}$",
+        description="Begins the name of each topic and group, so that installations can share a cluster.",
+    )
+    social_partitions: int = Field(
+        8, ge=1, le=10_000, description="Partitions of `social-events`; fixed once the topics are made."
+    )
+    offer_partitions: int = Field(
+        8, ge=1, le=10_000, description="Partitions of `offer-events`; fixed once the topics are made."
+    )
+    replication: int = Field(1, ge=1, le=100, description="Brokers that keep a copy of each topic.")
+    event_retention_days: int = Field(
+        7, ge=1, le=36_500, description="Days that Kafka keeps events on their way, and rejected ones."
+    )
+    alert_retention_days: int = Field(90, ge=1, le=36_500, description="Days that Kafka keeps alerts.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
@@ -69,7 +145,19 @@ class Settings(BaseSettings):
     @property
     def retention_ms(self) -> int:
         """The retention in ms."""
-        return self.retention_days * 86_400_000
+        return self.retention_days * _DAY_MS
+
+    @property
+    def layout(self) -> Layout:
+        """How the topics are to be."""
+        return Layout(
+            self.topic_prefix,
+            self.social_partitions,
+            self.offer_partitions,
+            self.replication,
+            self.event_retention_days * _DAY_MS,
+            self.alert_retention_days * _DAY_MS,
+        )
 
 
 def settings_file() -> Path:

@@ -164,7 +164,7 @@ class Cluster:
     def _trouble(self) -> Iterator[None]:
         try:
             yield
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:  # a certificate that can't be read is an OSError
             raise ClusterError(f"Kafka at {self.servers}: {_reason(error)}") from None
 
 
@@ -180,7 +180,7 @@ def _patiently(ask: Callable[[], Any]) -> Any:
             time.sleep(_PAUSE_S)
 
 
-def _reason(error: KafkaError) -> str:
+def _reason(error: Exception) -> str:
     """What went wrong, without the number that Kafka gives it."""
     return " ".join(map(str, error.args)) or type(error).__name__
 

@@ -12,6 +12,7 @@ import pytest
 
 from ricochet.cli import ricochet
 from ricochet.errors import RicochetError
+from ricochet.kafka_cli import topics
 from ricochet.settings import FILE_VARIABLE, PREFIX, Settings, load
 from tests.processes import ended, good, started
 
@@ -22,6 +23,14 @@ VALUES: dict[str, tuple[str, str]] = {
     "port": ("4321", "4321"),
     "retention_days": ("30", "30"),
     "offers_shown": ("7", "7"),
+    "kafka": ('"broker-1:9092,broker-2:9092"', "broker-1:9092,broker-2:9092"),
+    "kafka_options": ('{ security_protocol = "SSL" }', "security_protocol=SSL"),
+    "topic_prefix": ('"acme."', "acme."),
+    "social_partitions": ("12", "12"),
+    "offer_partitions": ("6", "6"),
+    "replication": ("3", "3"),
+    "event_retention_days": ("3", "3"),
+    "alert_retention_days": ("10", "10"),
     "log_format": ('"json"', "json"),
     "log_level": ('"error"', "error"),
 }
@@ -40,8 +49,13 @@ def in_force(folder: Path, env: Mapping[str, str] | None = None) -> dict[str, tu
 
 
 def in_environment(name: str) -> str:
-    """Give a setting's value as the environment has it: text without quotes."""
-    return VALUES[name][0].strip('"')
+    """Give a setting's value as the environment has it: text without quotes, a table as JSON."""
+    value = VALUES[name][0]
+    return (
+        value.replace(" = ", ": ").replace("security_protocol", '"security_protocol"')
+        if "=" in value
+        else value.strip('"')
+    )
 
 
 def test_all_settings_are_shown_with_their_defaults(tmp_path: Path) -> None:
@@ -113,6 +127,13 @@ def test_the_command_line_beats_the_environment_and_the_file(tmp_path: Path) -> 
         ("offers_shown = -1", "offers_shown"),
         ("tail = 7", "tail"),
         ('host = ""', "host"),
+        ('topic_prefix = "a b"', "topic_prefix"),
+        ("replication = 0", "replication"),
+        ('kafka = "broker:port"', "kafka"),
+        ('kafka_options = { security_protocol = "TLS" }', "kafka_options.security_protocol"),
+        ('kafka_options = { acks = "0" }', "kafka_options.acks"),
+        ('kafka_options = { ssl_cafile = "missing.pem" }', "kafka_options.ssl_cafile"),
+        ('kafka_options = { security_protocol = "SASL_SSL" }', "SASL needs sasl_mechanism"),
         ("port = ", "settings.toml"),
         ("port = 1\nport = 2", "settings.toml"),
         ("\udcff", "settings.toml"),
@@ -148,28 +169,53 @@ def test_what_is_wrong_in_the_environment_is_named(monkeypatch: pytest.MonkeyPat
         load()
 
 
+def test_secrets_are_hidden_and_reach_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are shown as stars, and given to Kafka's client in clear."""
+    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "ricochet.toml").write_text(
+        '[kafka_options]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "PLAIN"\nsasl_plain_username = "ricochet"\n'
+        'sasl_plain_password = "geheim"\nssl_cafile = "ca.pem"\nssl_check_hostname = false\n'
+    )
+    shown = good("settings", cwd=tmp_path).out
+    assert "geheim" not in shown
+    assert "sasl_plain_password=***" in "".join(shown.split())
+    monkeypatch.chdir(tmp_path)
+    assert load().kafka_options.client() == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "ricochet",
+        "sasl_plain_password": "geheim",
+        "ssl_cafile": "ca.pem",
+        "ssl_check_hostname": False,
+    }
+
+
 def test_wrong_settings_are_one_line_whatever_the_command(tmp_path: Path) -> None:
     """Each command that reads settings refuses wrong ones in one line."""
     (tmp_path / "good.toml").write_text("port = 1\n")
     (tmp_path / "ricochet.toml").write_text("bogus = 1\n")
-    for args in ("settings", "run --tail e", "report", "demo --for 1"):
+    for args in ("settings", "run --tail e", "report", "demo --for 1", "topics check"):
         assert "bogus" in ended(*args.split(), cwd=tmp_path).complaint()
     env = {"RICOCHET_PORT": "many", FILE_VARIABLE: "good.toml"}
     assert "port" in ended("settings", cwd=tmp_path, env=env).complaint()
 
 
-COMMANDS: list[tuple[str, click.Command]] = [("", ricochet), *ricochet.commands.items()]
+COMMANDS: list[tuple[str, click.Command]] = [
+    ("", ricochet),
+    *ricochet.commands.items(),
+    *((f"topics {name}", command) for name, command in topics.commands.items()),
+]
 
 
 def test_the_commands_are_those_of_this_version() -> None:
     """The commands that users may rely on are there."""
-    assert {"demo", "run", "replay", "report", "settings"} <= set(ricochet.commands)
+    assert {"demo", "run", "replay", "report", "settings", "topics"} <= set(ricochet.commands)
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name or "ricochet" for name, _ in COMMANDS])
 def test_every_command_and_option_is_explained(tmp_path: Path, name: str, command: click.Command) -> None:
     """`--help` of each command says what it does and what each option is for."""
-    out = good(*filter(None, (name,)), "--help", cwd=tmp_path).out
+    out = good(*name.split(), "--help", cwd=tmp_path).out
     assert command.help
     assert " ".join(command.help.split())[:40] in " ".join(out.split())
     for parameter in command.params:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
@@ -12,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from streams.cluster import Cluster, ClusterError
 from streams.topics import OFFER_EVENTS, OFFERS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, SPREAD, Layout, topics
 from tests import broker
-from tests.processes import until
+from tests.processes import ended, good, until
 
 
 @pytest.fixture
@@ -126,3 +127,25 @@ def test_how_far_a_topic_goes_and_was_read(cluster: Cluster, kafka: str, layout:
     with broker.admin(kafka) as client:
         client.alter_group_offsets(layout.app, {TopicPartition(topic, 1): OffsetAndMetadata(2, "", -1)})
     assert cluster.committed(layout.app, topic) == {1: 2}
+
+
+def test_the_commands_make_and_check_topics(kafka: str, prefix: str, tmp_path: Path) -> None:
+    """`topics create` makes them, `topics check` answers with its exit code; the settings decide."""
+    env = {"RICOCHET_KAFKA": kafka, "RICOCHET_TOPIC_PREFIX": prefix, "RICOCHET_SOCIAL_PARTITIONS": "2"}
+    before = ended("topics", "check", cwd=tmp_path, env=env)
+    assert before.code == 1
+    assert f"topic {prefix}social-events is missing; `ricochet topics create` makes it" in before.out.splitlines()
+    assert f"made {prefix}social-events with 2 partitions" in good("topics", "create", cwd=tmp_path, env=env).out
+    until(lambda: ended("topics", "check", cwd=tmp_path, env=env).code == 0, "the topics to be as they should be")
+    assert good("topics", "create", cwd=tmp_path, env=env).out == "all 8 topics are there\n"
+    longer = env | {"RICOCHET_EVENT_RETENTION_DAYS": "8"}
+    assert "retention.ms=604800000, the settings say 691200000" in good("topics", "check", cwd=tmp_path, env=longer).out
+    more = ended("topics", "check", cwd=tmp_path, env=env | {"RICOCHET_SOCIAL_PARTITIONS": "3"})
+    assert more.code == 1
+    assert "has 2 partitions, the settings say 3; partition counts are fixed, use a new prefix" in more.out
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    """Where nobody listens the command says so, and names the servers."""
+    said = ended("topics", "check", cwd=tmp_path, env={"RICOCHET_KAFKA": "127.0.0.1:1"}).complaint()
+    assert said.startswith("ricochet: Kafka at 127.0.0.1:1: ")

@@ -1,0 +1,57 @@
+"""The commands about Kafka itself."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from ricochet import settings
+from ricochet.settings import Settings
+from streams.cluster import Cluster
+from streams.topics import topics as topics_of
+
+
+@click.group()
+def topics() -> None:
+    """Make the topics on Kafka, or check them.
+
+    Their prefix, partitions, replication and retention are settings (see `ricochet settings`).
+    """
+
+
+@topics.command()
+def create() -> None:
+    """Make the topics that are missing; set retention and compaction of the others as the settings say.
+
+    The number of partitions of a topic that exists is never changed: that takes a new prefix.
+    """
+    with _connected() as (chosen, cluster):
+        wanted = topics_of(chosen.layout)
+        for line in cluster.create(wanted) or [f"all {len(wanted)} topics are there"]:
+            click.echo(line)
+
+
+@topics.command()
+def check() -> int:
+    """Say what is wrong with the topics, a line each; exit code 1 if anything is.
+
+    A worker does not start on such topics.
+    """
+    with _connected() as (chosen, cluster):
+        wanted = topics_of(chosen.layout)
+        faults, differences = cluster.check(wanted), cluster.differences(wanted)
+    for line in faults + differences:
+        click.echo(line)
+    if not faults:
+        click.echo(f"all {len(wanted)} topics can be worked with")
+    return 1 if faults else 0
+
+
+@contextmanager
+def _connected() -> Iterator[tuple[Settings, Cluster]]:
+    """The settings, and a connection to their cluster."""
+    chosen = settings.load()
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, in a line
+    with Cluster(chosen.kafka, chosen.kafka_options.client()) as cluster:
+        yield chosen, cluster
