@@ -144,6 +144,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
 
 
 ricochet.add_command(kafka_cli.topics)
+ricochet.add_command(kafka_cli.worker)
 
 
 @ricochet.command("settings")

@@ -65,7 +65,7 @@ async def demo(settings: Settings, sock: socket.socket, *, seed: int, speed: flo
     registry = {offer.id: _job(offer) for offer in scenario.offers}
     with Embedded() as engine:
         view = View(engine, registry, lambda: player.now)
-        app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: True)
+        app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: None, web.here)
         async with web.serving(app, sock):
             started = time.monotonic()
             with _screen(view, web.address(sock), player) as draw:

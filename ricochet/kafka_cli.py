@@ -6,10 +6,27 @@ from contextlib import contextmanager
 
 import click
 
-from ricochet import settings
+from ricochet import logs, settings
+from ricochet import worker as worker_
 from ricochet.settings import Settings
 from streams.cluster import Cluster
 from streams.topics import topics as topics_of
+
+
+@click.command()
+@click.option("--name", help="Name of its place; by default the first free one is taken.")
+@click.option("--host", help="Address of the web server.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the web server; by default the place says it.")
+def worker(name: str | None, host: str | None, port: int | None) -> int:
+    """Run one worker on Kafka; start more to share the work.
+
+    Its place (a name, a folder for its tables, a port) is kept over restarts, so that it takes its partitions back
+    at once. SIGTERM ends it cleanly; killed at any moment, nothing is lost or counted twice. A worker whose place was
+    taken by another ends with code 75, to be started again.
+    """
+    chosen = settings.load(host=host)
+    logs.configure(chosen.log_format, chosen.log_level)
+    return worker_.work(chosen, name, port)
 
 
 @click.group()

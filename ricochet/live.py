@@ -36,8 +36,8 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None
     sources = [_open(path, engine) for path in settings.tail]
     engine.warm_up()
     view = View(engine)
-    caught_up = False
-    app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: caught_up)
+    trouble: str | None = "starting"
+    app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: trouble, web.here)
     async with web.serving(app, sock):
         log.info("running", web=web.address(sock), state=str(settings.state), sources=[s.name for s in sources])
         while not stop.is_set():
@@ -47,7 +47,7 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None
                 for _ in range(_TURNS):
                     await asyncio.sleep(0)
             if not busy:
-                caught_up = True
+                trouble = None
                 await wait(stop, _IDLE_S)
     for source in sources:
         source.close()

@@ -17,7 +17,7 @@ _PLACES: Final = 256
 
 @dataclass(frozen=True)
 class Place:
-    """A place that is taken as long as `lock` is open. `number` counts from 1 among those without a name, else it is 0."""
+    """A place, taken as long as `lock` is open. `number` counts those without a name, from 1; else it is 0."""
 
     name: str
     number: int

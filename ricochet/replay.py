@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from connectors import jsonl
 from ricochet.errors import RicochetError
+from ricochet.view import edge_lines, report_lines
 from spread import report
 from spread.events import Act, AnyEvent, Assign, Counts, Gap, Outcome, Rejected, decode
 from spread.names import Names
@@ -89,7 +90,7 @@ def write_report(engine: Embedded, offers: Iterable[str], to: Path, last: report
     """Write the cascade and offer lines of some offers, by offer, and the input line if there is one."""
     with _written(to) as out:
         for offer in sorted(offers):
-            for line in report_lines(engine, offer):
+            for line in report_lines(engine.offer(offer)):
                 out.write(line + b"\n")
         if last is not None:
             out.write(report.encode(last) + b"\n")
@@ -99,18 +100,8 @@ def write_edges(engine: Embedded, offers: Iterable[str], to: Path) -> None:
     """Write an edge for each living node but the roots, by offer."""
     with _written(to) as out:
         for offer in sorted(offers):
-            for line in sorted(report.encode(edge) for edge in engine.offer(offer).edges()):
+            for line in edge_lines(engine.offer(offer)):
                 out.write(line + b"\n")
-
-
-def report_lines(engine: Embedded, id: str) -> Iterator[bytes]:
-    """The lines of one offer: of a closed one those that were kept."""
-    offer = engine.offer(id)
-    if offer.closed is not None:
-        yield from offer.closed.lines
-        return
-    yield from (report.encode(line) for line in offer.cascades())
-    yield report.encode(offer.line())
 
 
 def _lines(file: str) -> Iterator[tuple[bytes, int]]:

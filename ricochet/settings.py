@@ -117,6 +117,19 @@ class Settings(BaseSettings):
         7, ge=1, le=36_500, description="Days that Kafka keeps events on their way, and rejected ones."
     )
     alert_retention_days: int = Field(90, ge=1, le=36_500, description="Days that Kafka keeps alerts.")
+    data: Path = Field(Path("ricochet-data"), description="Folder of the workers' tables, with a place for each.")
+    worker_port: int = Field(
+        8780, ge=0, le=65535, description="Port of the worker in the first place; the next ones follow. 0: free ones."
+    )
+    advertise: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+$",
+        description="Address at which other workers reach this one's web server, if it is not the one it binds to.",
+    )
+    tables: Literal["rocksdb", "memory"] = Field(
+        "rocksdb", description="Where a worker keeps its tables: on disk, or in memory and read anew at each start."
+    )
+    memory_mb: int = Field(768, ge=16, description="Megabytes of objects that a worker keeps at hand, about.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."

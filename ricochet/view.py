@@ -2,16 +2,43 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
+from spread import report
 from spread.offer import Offer
 from spread.registry import JobOffer, State
-from streams.embedded import Embedded
+from streams.health import Health
 
 _UNKNOWN = JobOffer(id="")
+
+
+class Engine(Protocol):
+    """What is asked of an engine, whichever it is: of a worker about its own offers alone."""
+
+    health: Health
+
+    def offer(self, id: str) -> Offer:
+        """One offer, to ask it. An unknown one is empty."""
+        ...
+
+    def knows(self, id: str) -> bool:
+        """Whether anything has come of an offer."""
+        ...
+
+    def offers(self) -> list[str]:
+        """The ids of all offers."""
+        ...
+
+    def busy(self) -> Iterable[Offer]:
+        """The offers in memory."""
+        ...
+
+    def state_bytes(self) -> int:
+        """Bytes of what is stored."""
+        ...
 
 
 def wall_clock() -> int:
@@ -23,7 +50,7 @@ class View:
     """Questions to an engine, at `now`. The registry says what the offers are; a live `now` is the wall clock."""
 
     def __init__(
-        self, engine: Embedded, registry: Mapping[str, JobOffer] | None = None, now: Callable[[], int] = wall_clock
+        self, engine: Engine, registry: Mapping[str, JobOffer] | None = None, now: Callable[[], int] = wall_clock
     ) -> None:
         self.engine = engine
         self.now = now
@@ -85,3 +112,17 @@ class View:
             "totals": offer.totals(),
             "funnel": offer.funnel(),
         }
+
+
+def report_lines(offer: Offer) -> Iterator[bytes]:
+    """The report lines of one offer: of a closed one those that were kept."""
+    if offer.closed is not None:
+        yield from offer.closed.lines
+        return
+    yield from (report.encode(line) for line in offer.cascades())
+    yield report.encode(offer.line())
+
+
+def edge_lines(offer: Offer) -> list[bytes]:
+    """The edges of one offer, in the order in which they are written."""
+    return sorted(report.encode(edge) for edge in offer.edges())

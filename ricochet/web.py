@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Final
 from urllib.parse import unquote
 
 import msgspec
@@ -16,12 +17,24 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ricochet.errors import RicochetError
-from ricochet.view import View
-from spread import report
+from ricochet.view import View, edge_lines, report_lines
+
+_JSON: Final = "application/json"
 
 
-def application(view: View, metrics: CollectorRegistry, ready: Callable[[], bool]) -> Starlette:
-    """The web application over a view of the engine."""
+def here(_: str) -> str:
+    """The owner of every offer where there is one engine alone."""
+    return ""
+
+
+def application(
+    view: View, metrics: CollectorRegistry, trouble: Callable[[], str | None], owner: Callable[[str], str | None]
+) -> Starlette:
+    """The web application over a view of the engine.
+
+    `trouble` says in words why the engine is not ready, `owner` at which address an offer is answered for: here (an
+    empty one) or elsewhere, where the question is sent; None while nobody does.
+    """
 
     async def get_metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -31,8 +44,8 @@ def application(view: View, metrics: CollectorRegistry, ready: Callable[[], bool
         return Response("ok\n", media_type="text/plain")
 
     async def get_ready(_: Request) -> Response:
-        good = ready()
-        return Response("ready\n" if good else "starting\n", 200 if good else 503, media_type="text/plain")
+        wrong = trouble()
+        return Response(f"{wrong or 'ready'}\n", 503 if wrong else 200, media_type="text/plain")
 
     async def get_offers(_: Request) -> Response:
         return _json(list(view.offers()))
@@ -40,12 +53,18 @@ def application(view: View, metrics: CollectorRegistry, ready: Callable[[], bool
     async def get_offer(request: Request) -> Response:
         # Ids may hold slashes, so the path is taken apart before it is decoded.
         id, *rest = (unquote(part) for part in request.scope["raw_path"].decode().split("/")[2:])
+        answers = owner(id)
+        if answers is None:
+            return Response(b'{"error":"nobody answers for this offer now"}', 503, {"Retry-After": "1"}, _JSON)
+        if answers:
+            return Response(status_code=307, headers={"Location": answers + request.scope["raw_path"].decode()})
         if rest == [] and (detail := view.detail(id)) is not None:
             return _json(detail)
         if rest == ["edges"] and view.engine.knows(id):
-            edges = [report.encode(edge) for edge in view.engine.offer(id).edges()]
-            return StreamingResponse((edge + b"\n" for edge in edges), media_type="application/x-ndjson")
-        return Response(b'{"error":"no such offer"}', 404, media_type="application/json")
+            return _lines(edge_lines(view.engine.offer(id)))
+        if rest == ["report"]:
+            return _lines(report_lines(view.engine.offer(id)))
+        return Response(b'{"error":"no such offer"}', 404, media_type=_JSON)
 
     return Starlette(
         routes=[
@@ -100,4 +119,8 @@ class _Server(uvicorn.Server):
 
 
 def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
+    return Response(msgspec.json.encode(value), media_type=_JSON)
+
+
+def _lines(lines: Iterable[bytes]) -> Response:
+    return StreamingResponse((line + b"\n" for line in lines), media_type="application/x-ndjson")

@@ -22,7 +22,7 @@ class Health:
         self.rejected: Counter[str] = Counter()
         """By reason."""
         self.foreign: Counter[str] = Counter()
-        """By topic, items that had come to a wrong partition and were sent on."""
+        """By stage, items that had come to a wrong partition and were sent on."""
         self.late = 0
         self.expired = 0
         """Events older than the retention, left out."""

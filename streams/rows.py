@@ -1,4 +1,4 @@
-"""The rows of one partition as a worker has them: what a stage wrote, until the broker and then the local store have it.
+"""The rows of one partition, as a worker has them.
 
 A row goes to the changelog first and to the local store only once the broker has acknowledged it, together with the
 offset up to which store and changelog agree. Were it the other way round, a crash between the two would leave facts

@@ -36,7 +36,7 @@ class RowsTable(faust.Table[bytes, bytes]):
 
     def partition(self, number: int) -> Store:
         """The store of a partition."""
-        store = self.data
+        store: Any = self.data
         return store.partition(number) if isinstance(store, MemoryStore) else _OnDisk(store, number)
 
     def _new_store(self) -> StoreT[Any, Any]:
@@ -62,7 +62,7 @@ class MemoryStore(memory.Store[bytes, bytes]):
         """Recover rows."""
         for event in batch:
             message = event.message
-            self.partition(message.partition).write({message.key: message.value}, message.offset)
+            self.partition(message.partition).write({message.key or b"": message.value}, message.offset)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
@@ -92,7 +92,8 @@ class _OnDisk:
         self._store, self._number = store, number
 
     def get(self, row: bytes) -> bytes | None:
-        return self._database().get(row)
+        value: bytes | None = self._database().get(row)
+        return value
 
     def rows(self, group: bytes) -> Mapping[bytes, bytes]:
         found = {}
@@ -104,7 +105,8 @@ class _OnDisk:
         return found
 
     def __iter__(self) -> Iterator[bytes]:
-        return (row for row in self._database().keys() if row != self._store.offset_key)
+        every = self._database().keys()
+        return (row for row in every if row != self._store.offset_key)
 
     def write(self, changes: Changes, offset: int) -> None:
         writes = rocksdict.WriteBatch(raw_mode=True)

@@ -4,8 +4,7 @@ What was taken in is acknowledged only once the broker has all that came of it. 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-
+from typing import Any, Final, NamedTuple, Protocol
 
 from spread.events import DAY_MS, AnyEvent, Rejected, decode, decode_from_stage, key
 from spread.facts import Fact
@@ -17,10 +16,25 @@ from streams.offers import Offers
 from streams.outbox import Message, Outbox
 from streams.people import People
 from streams.rows import Changes, PartitionRows
+from streams.segments import Table
 from streams.snapshots import Due, snapshot
 from streams.topics import OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
 
 HOUR_MS: Final = 3_600_000
+
+
+class Stage(Protocol):
+    """What a task has to know of its stage."""
+
+    name: str
+
+    def flush(self, table: Table) -> None:
+        """Write what is new to the table."""
+        ...
+
+    def expire(self, table: Table, now: int) -> None:
+        """Obey the retention."""
+        ...
 
 
 class Incoming(NamedTuple):
@@ -45,7 +59,7 @@ class Task:
     """What both stages have in common. Not thread-safe."""
 
     topic: str
-    stage: People | Offers
+    stage: Stage
 
     def __init__(
         self, number: int, rows: PartitionRows, partitions: dict[str, int], health: Health, hash_: Callable[[str], str]
@@ -119,7 +133,7 @@ class PeopleTask(Task):
 
     def __init__(self, *args: Any, retention_ms: int | None, memory: int) -> None:
         super().__init__(*args)
-        self.stage = People(self._health, retention_ms=retention_ms, memory=memory)
+        self._people = self.stage = People(self._health, retention_ms=retention_ms, memory=memory)
 
     def _apply(self, message: Incoming, wall: int) -> None:
         results = decode_from_stage(message.value) if message.from_stage else decode(message.value, message.recorded_at)
@@ -129,13 +143,13 @@ class PeopleTask(Task):
             if isinstance(result, Rejected):
                 self._reject(result, message)
             elif not message.from_stage and self._is_foreign(of := key(result)):
-                self._health.foreign[self.topic] += 1
+                self._health.foreign[self.stage.name] += 1
                 self._outbox.send_on(self.topic, of, wire.social_event(result), from_stage=False)
             else:
                 events.append(result)
                 self._newest = max(self._newest, result.at)
         with self._health.timed(self.stage.name):
-            self.stage.apply(events, self.rows, self._outbox.emit, self._now(wall))
+            self._people.apply(events, self.rows, self._outbox.emit, self._now(wall))
 
 
 class OffersTask(Task):
@@ -168,7 +182,7 @@ class OffersTask(Task):
                 continue
             offer, fact = result
             if offer is not None and self._is_foreign(offer):
-                self._health.foreign[self.topic] += 1
+                self._health.foreign[self.stage.name] += 1
                 self._outbox.send_on(self.topic, offer, wire.pair(offer, fact), from_stage=True)
                 continue
             pairs.append(result)
@@ -177,4 +191,3 @@ class OffersTask(Task):
         self.snapshots.touch(offer for offer, _ in pairs if offer is not None)
         with self._health.timed(self.stage.name):
             self.stage.apply(pairs, self.rows, self._outbox.emit, self._now(wall))
-

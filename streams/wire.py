@@ -84,5 +84,3 @@ def split(items: Iterable[bytes]) -> Iterable[list[bytes]]:
         size += len(item)
     if some:
         yield some
-
-

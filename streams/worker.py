@@ -35,6 +35,10 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Fenced(Exception):
+    """Another worker has this one's place in the group."""
+
+
 @dataclass(frozen=True)
 class Lag:
     """How far a task is behind: events (from messages, by their mean size so far) and seconds."""
@@ -104,22 +108,27 @@ class Worker:
         yield from self._people.values()
         yield from self._offers.values()
 
+    def stages(self) -> dict[str, list[Task]]:
+        """The tasks by the name of their stage."""
+        return {"people": [*self._people.values()], "offers": [*self._offers.values()]}
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop. Raises what ended it otherwise."""
         await self.app.start()
-        flushing = asyncio.create_task(self._flush_on())
-        crashed = asyncio.create_task(self.app.wait_until_stopped())
-        stopped = asyncio.create_task(stop.wait())
+        ends: tuple[asyncio.Task[Any], ...] = (
+            asyncio.create_task(self._flush_on()),
+            asyncio.create_task(self.app.wait_until_stopped()),
+            asyncio.create_task(stop.wait()),
+        )
         try:
-            await asyncio.wait({flushing, crashed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (flushing, crashed):
-                if task.done():
-                    task.result()
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
             if self.app.crash_reason is not None:
                 raise self.app.crash_reason
             await self.flush()
         finally:
-            for task in (flushing, crashed, stopped):
+            for task in ends:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.app.stop()
@@ -146,9 +155,12 @@ class Worker:
             self.flush_seconds = self._flushed_at - started
 
     def owner(self, id: str) -> str | None:
-        """Where the worker of an offer answers, as far as this one knows; None while nobody does."""
+        """Where another worker answers for an offer, as far as this one knows.
+
+        Empty where this one does, None while nobody does.
+        """
         if self._task_of(id) is not None:
-            return self.settings.url if self.is_recovered else None
+            return "" if self.is_recovered else None
         try:
             url = str(self.app.router.key_store(OFFERS_TABLE, id.encode())).rstrip("/")
         except KeyError:
@@ -183,11 +195,15 @@ class Worker:
         now = wall_clock()
         for task in self.tasks:
             tp = TP(self.settings.layout.name(task.topic), task.number)
-            end, done = self.app.consumer.highwater(tp), self.app.consumer._committed_offset[tp]
-            behind = max(0, (end or 0) - (done or 0)) if end is not None else 0
+            end, done = self.app.consumer.highwater(tp), self._committed(tp)
+            behind = max(0, end - done) if end is not None else 0
             each = max(1.0, task.items / task.applied if task.applied else 1.0)
             seconds = (now - task.recorded_at) / 1000 if behind and task.recorded_at else 0.0
             yield Lag(task.stage.name, round(behind * each), max(0.0, seconds))
+
+    def _committed(self, tp: TP) -> int:
+        offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]
+        return offsets.get(tp) or 0
 
     def trouble(self) -> str | None:
         """Why the worker is not ready, in words, or None if it is."""
@@ -230,7 +246,7 @@ class Worker:
         )
 
     async def _forget_tasks(self, *_: Any, **__: Any) -> None:
-        """Partitions go or come: what is in memory may be another worker's to change. All unacknowledged comes again."""
+        """Partitions go or come: what is in memory may be another's to change. What is unacknowledged comes again."""
         self._generation += 1
         self.is_recovered = False
         self._people, self._offers = {}, {}
@@ -311,5 +327,3 @@ class Worker:
             for m in flush.messages
         ]
         return rows, others
-
-

@@ -1,0 +1,105 @@
+"""The life of `ricochet worker`: topics checked, a place taken, the web beside the worker, until a signal ends it."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import Any, Final
+
+import faust
+from prometheus_client import CollectorRegistry
+
+from ricochet import metrics, places, web, worker_metrics
+from ricochet.errors import RicochetError
+from ricochet.live import stop_on_signals
+from ricochet.logs import logger
+from ricochet.settings import KafkaOptions, Settings
+from ricochet.view import View
+from streams.cluster import Cluster
+from streams.topics import topics
+from streams.worker import Fenced, Worker, WorkerSettings
+
+FENCED: Final = 75
+"""Exit code of a worker whose place another has taken (EX_TEMPFAIL): to be started again."""
+_NOISY: Final = ("aiokafka", "faust", "mode", "kafka")
+
+log = logger(__name__)
+
+
+def work(settings: Settings, name: str | None, port: int | None) -> int:
+    """Run a worker; the exit code."""
+    for library in _NOISY:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    with Cluster(settings.kafka, settings.kafka_options.client()) as cluster:
+        if faults := cluster.check(topics(settings.layout)):
+            raise RicochetError(f"{faults[0]} ({len(faults)} in all; see `ricochet topics check`)")
+    place = places.take(settings.data, name)
+    wanted = port if port is not None else settings.worker_port + max(0, place.number - 1)
+    sock = web.listen(settings.host, wanted)
+    try:
+        asyncio.run(_work(settings, place, sock))
+    except Fenced as error:
+        log.error("fenced", place=place.name, why=str(error))
+        return FENCED
+    finally:
+        place.lock.close()
+    return 0
+
+
+async def _work(settings: Settings, place: places.Place, sock: socket.socket) -> None:
+    stop = stop_on_signals()
+    url = settings.advertise or _reachable(sock)
+    worker = Worker(
+        WorkerSettings(
+            servers=settings.kafka,
+            layout=settings.layout,
+            folder=place.folder,
+            instance=place.instance,
+            url=url,
+            retention_ms=settings.retention_ms,
+            memory=settings.memory_mb * 2**20 // 2,
+            in_memory=settings.tables == "memory",
+            options=_security(settings.kafka_options),
+        )
+    )
+    view = View(worker)
+    registry = CollectorRegistry()
+    registry.register(metrics.StateCollector(view, settings.offers_shown))
+    registry.register(worker_metrics.WorkerCollector(worker))
+    app = web.application(view, registry, worker.trouble, worker.owner)
+    async with web.serving(app, sock):
+        log.info("working", place=place.name, instance=place.instance, web=url, kafka=settings.kafka)
+        await worker.run(stop)
+    log.info("stopped", place=place.name)
+
+
+def _reachable(sock: socket.socket) -> str:
+    """Where others reach a socket: one that is bound to every address, by the name of this machine."""
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        return f"http://{socket.gethostname()}:{port}"
+    return web.address(sock)
+
+
+def _security(options: KafkaOptions) -> dict[str, Any]:
+    """Faust's words for the security options."""
+    if options.security_protocol == "PLAINTEXT":
+        return {}
+    context = None
+    if options.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=options.ssl_cafile)
+        context.check_hostname = options.ssl_check_hostname
+        if options.ssl_certfile is not None:
+            password = options.ssl_password.get_secret_value() if options.ssl_password else None
+            context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile, password)
+    if not options.security_protocol.startswith("SASL"):
+        return {"broker_credentials": faust.SSLCredentials(context)}
+    assert options.sasl_plain_password is not None  # the settings say so
+    return {
+        "broker_credentials": faust.SASLCredentials(
+            username=options.sasl_plain_username,
+            password=options.sasl_plain_password.get_secret_value(),
+            ssl_context=context,
+            mechanism=options.sasl_mechanism,
+        )
+    }
