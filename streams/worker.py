@@ -161,11 +161,12 @@ class Worker:
         """
         if self._task_of(id) is not None:
             return "" if self.is_recovered else None
-        try:
-            url = str(self.app.router.key_store(OFFERS_TABLE, id.encode())).rstrip("/")
-        except KeyError:
-            return None
-        return None if url == self.settings.url else url
+        layout = self.settings.layout
+        changelog, number = layout.changelog(OFFERS_TABLE), partition(id, layout.offer_partitions)
+        for url, partitions in self.app.assignor.tables_metadata().items():
+            if number in partitions.get(changelog, ()) and str(url) != self.settings.url:
+                return str(url)
+        return None
 
     def offer(self, id: str) -> Offer:
         """One offer of this worker, to ask it. An unknown one is empty."""
