@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from hashlib import sha256
 from typing import Any, Final
 
 import faust
@@ -49,12 +50,14 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
 async def _work(settings: Settings, place: places.Place, sock: socket.socket) -> None:
     stop = stop_on_signals()
     url = settings.advertise or _reachable(sock)
+    # The group tells the others where a member answers, and does not tell them anew when a known member comes back:
+    # at another address it is another member.
     worker = Worker(
         WorkerSettings(
             servers=settings.kafka,
             layout=settings.layout,
             folder=place.folder,
-            instance=place.instance,
+            instance=f"{place.instance}-{sha256(url.encode()).hexdigest()[:8]}",
             url=url,
             retention_ms=settings.retention_ms,
             memory=settings.memory_mb * 2**20 // 2,
@@ -68,7 +71,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
     registry.register(worker_metrics.WorkerCollector(worker))
     app = web.application(view, registry, worker.trouble, worker.owner)
     async with web.serving(app, sock):
-        log.info("working", place=place.name, instance=place.instance, web=url, kafka=settings.kafka)
+        log.info("working", place=place.name, web=url, kafka=settings.kafka)
         await worker.run(stop)
     log.info("stopped", place=place.name)
 

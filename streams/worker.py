@@ -78,6 +78,7 @@ class Worker:
         self.rebalances = 0
         self.flush_seconds = 0.0
         self._generation = 0
+        self._member = ""
         self._flushing = asyncio.Lock()
         self._room = asyncio.Event()
         self._flushed_at = self._took_at = time.monotonic()
@@ -135,6 +136,7 @@ class Worker:
 
     async def flush(self) -> None:
         """Have everything taken in so far made safe, and acknowledge it."""
+        self._check_membership()
         async with self._flushing:
             generation, started = self._generation, time.monotonic()
             wall = wall_clock()
@@ -288,6 +290,18 @@ class Worker:
         if sum(task.pending_bytes for task in self.tasks) > PENDING_BYTES:
             self._room.clear()
             await self._room.wait()
+
+    def _check_membership(self) -> None:
+        """A member keeps its id until the group gives it up: it was silent for too long, or another has its place."""
+        thread: Any = self.app.consumer._thread  # type: ignore[attr-defined]
+        if thread._consumer is None:
+            return
+        coordinator = thread._consumer._coordinator
+        if self._member and coordinator.member_id != self._member:
+            raise Fenced("the group does not know this worker any more")
+        if coordinator._coordination_task.done():  # else it would go on without ever being given anything
+            raise RuntimeError("the worker's membership in its group has ended")
+        self._member = coordinator.member_id
 
     def _task_of(self, offer: str) -> OffersTask | None:
         return self._offers.get(partition(offer, self.settings.layout.offer_partitions))

@@ -1,0 +1,74 @@
+"""Workers on a real Kafka as tests drive them: topics of their own, places of their own, ended by their own pids."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.processes import Child, Ended, address, command, environment, good, until
+
+PARTITIONS = 4
+
+
+@dataclass
+class Crew:
+    """The workers of one installation. `env` holds its settings."""
+
+    folder: Path
+    env: dict[str, str]
+    hands: list[Child] = field(default_factory=list)
+
+    def command(self, *args: str | Path, hang_s: float = 300.0) -> Ended:
+        """Run another command of the installation, that must end well."""
+        return good(*args, cwd=self.folder, env=self.env, hang_s=hang_s)
+
+    def start(self, name: str | None = None, env: Mapping[str, str] | None = None) -> Child:
+        """Start a worker, by default in the first free place, and wait for its address."""
+        named = ["--name", name] if name else []
+        args = command("worker", "--port", "0", *named)
+        child = Child(args, self.folder, environment(self.env | dict(env or {})))
+        self.hands.append(child)
+        child.base = address(child.line('"event": "working"'))
+        return child
+
+    def kill(self, child: Child) -> None:
+        """Kill a worker, as a power cut would."""
+        assert child.end(signal.SIGKILL) == -signal.SIGKILL
+        self.hands.remove(child)
+
+    def stop(self, child: Child) -> None:
+        """Stop a worker cleanly."""
+        assert child.end() == 0, child.said
+        self.hands.remove(child)
+
+    def ready(self, child: Child) -> None:
+        """Wait until a worker is ready."""
+        until(lambda: child.get("/readyz").status_code == 200, f"ready: {child.said}", every_s=0.1)
+
+    def events(self) -> int:
+        """Count the events that the living workers have taken in."""
+        return sum(child.events() for child in self.hands)
+
+
+@contextmanager
+def crew(bootstrap: str, prefix: str, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Crew]:
+    """Make the topics of an installation; its workers are killed with the block."""
+    settings = {
+        "RICOCHET_KAFKA": bootstrap,
+        "RICOCHET_TOPIC_PREFIX": prefix,
+        "RICOCHET_SOCIAL_PARTITIONS": str(PARTITIONS),
+        "RICOCHET_OFFER_PARTITIONS": str(PARTITIONS),
+        "RICOCHET_DATA": str(folder / "data"),
+        "RICOCHET_RETENTION_DAYS": "36500",
+        "RICOCHET_LOG_FORMAT": "json",
+    }
+    hands = Crew(folder, settings | dict(env or {}))
+    hands.command("topics", "create")
+    try:
+        yield hands
+    finally:
+        for child in hands.hands:
+            child.__exit__(None, None, None)
