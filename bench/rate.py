@@ -16,7 +16,6 @@ import msgspec
 
 from bench.result import Result
 from bench.trees import START_MS, Tree, name
-from ricochet import heap
 from spread import report
 from spread.events import DAY_MS, AnyEvent, Rejected, decode
 from streams.health import Health
@@ -32,7 +31,6 @@ _ACCOUNTS: Final = 150_000
 
 def measure() -> list[Result]:
     """The rate of the stages as a part of the rate of the decoder."""
-    heap.expect_state()  # as the command does
     lines, offers = _events()
     decoding, spreading = [], []
     for _ in range(_ROUNDS):

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from ricochet import demo as demo_
-from ricochet import heap, kafka_cli, live, logs, settings, web
+from ricochet import kafka_cli, live, logs, settings, web
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
 from spread.events import Rejected
@@ -165,7 +165,6 @@ def settings_() -> None:
 
 def main() -> None:
     """Run a command. What goes wrong for the user is one line on stderr and exit code 2."""
-    heap.expect_state()
     try:
         code = ricochet.main(standalone_mode=False, prog_name="ricochet")
     except click.exceptions.NoArgsIsHelpError as error:

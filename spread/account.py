@@ -4,7 +4,7 @@ A fact is sent to an offer when the account first acts in it, and again whenever
 memory alone: after a restart it is sent once more, since only the offer's own state tells whether it had arrived.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,27 +15,28 @@ from spread.facts import OfferFact, act_fact, delete_fact, profile_fact, ties_fa
 ENCODING: Final = 1
 
 
-class AccountFacts(msgspec.Struct, array_like=True, gc=False):
-    """What is stored of one account.
+Named = tuple[str, str, int]
+"""An own act: its id, the offer that a delivery of it named, and when it was (ms)."""
 
-    `acts` are (id, offer, at in ms), `guest_in` (offer, at in ms): see `Account.take_act`.
-    """
+
+class AccountFacts(msgspec.Struct, array_like=True, gc=False):
+    """What is stored of one account. `guest_in` are (offer, at in ms): see `Account.take_act`."""
 
     version: int = ENCODING
-    acts: list[tuple[str, str, int]] = []
-    guest_in: list[tuple[str, int]] = []
-    deletes: list[Delete] = []
-    ties: list[Ties] = []
-    profiles: list[Profile] = []
+    acts: tuple[Named, ...] = ()
+    guest_in: tuple[tuple[str, int], ...] = ()
+    deletes: tuple[Delete, ...] = ()
+    ties: tuple[Ties, ...] = ()
+    profiles: tuple[Profile, ...] = ()
 
     def since(self, horizon: int) -> "AccountFacts":
         """Those that are not older than `horizon` (ms)."""
         return AccountFacts(
-            acts=[act for act in self.acts if act[2] >= horizon],
-            guest_in=[guest for guest in self.guest_in if guest[1] >= horizon],
-            deletes=[delete for delete in self.deletes if delete.at >= horizon],
-            ties=[ties for ties in self.ties if ties.at >= horizon],
-            profiles=[profile for profile in self.profiles if profile.at >= horizon],
+            acts=tuple(act for act in self.acts if act[2] >= horizon),
+            guest_in=tuple(guest for guest in self.guest_in if guest[1] >= horizon),
+            deletes=tuple(delete for delete in self.deletes if delete.at >= horizon),
+            ties=tuple(ties for ties in self.ties if ties.at >= horizon),
+            profiles=tuple(profile for profile in self.profiles if profile.at >= horizon),
         )
 
     def __bool__(self) -> bool:
@@ -45,6 +46,7 @@ class AccountFacts(msgspec.Struct, array_like=True, gc=False):
 _E = TypeVar("_E", Delete, Profile)
 
 _EMPTY: Final[dict[str, Any]] = {}
+_NOWHERE: Final = frozenset[str]()
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(AccountFacts)
 
@@ -68,30 +70,27 @@ def decode_facts(stored: bytes) -> AccountFacts:
 class Account:
     """The facts of one account; what it takes in, it answers with the facts to send and the offer for each."""
 
-    __slots__ = ("_sent", "acts", "deletes", "guest_in", "news", "offers", "profiles", "ties")
+    __slots__ = ("_sent", "acts", "deletes", "guest_in", "news", "profiles", "ties")
 
     def __init__(self) -> None:
-        self.acts: dict[str, tuple[str, ...]] = {}
-        """The offers that deliveries of each own act named; as a rule one."""
-        self.offers: dict[str, int] = {}
-        """The offers it took part in, each with its latest act there (ms)."""
-        self.guest_in: frozenset[str] = frozenset()
-        """Those where its acts count although they name another offer."""
+        self.acts: dict[str, tuple[Named, ...]] = {}
+        """Each own act, as often as deliveries of it named different offers; as a rule once."""
         # Most accounts share something once and have none of these: one empty dict serves them all, and is replaced.
+        self.guest_in: dict[str, int] = _EMPTY
+        """The offers where its acts count although they name another, each with its latest one there (ms)."""
         self.deletes: dict[str, Delete] = _EMPTY
         self.ties: dict[str, Ties] = _EMPTY
         self.profiles: dict[str, Profile] = _EMPTY
         self.news: AccountFacts | None = None
         """What has come since it was last stored."""
-        self._sent: frozenset[str] = frozenset()
+        self._sent: frozenset[str] = _NOWHERE
 
     def load(self, facts: AccountFacts) -> None:
         """Take stored facts in."""
-        for id, offer, at in facts.acts:
-            self._name(id, offer, at)
+        for act in facts.acts:
+            self._name(act)
         for offer, at in facts.guest_in:
             self._enter(offer, at)
-            self.guest_in |= {offer}
         if facts.deletes or facts.ties or facts.profiles:
             self.deletes, self.ties, self.profiles = dict(self.deletes), dict(self.ties), dict(self.profiles)
         for delete in facts.deletes:
@@ -103,37 +102,38 @@ class Account:
         for profile in facts.profiles:
             self.profiles[profile.id] = _merged(self.profiles.get(profile.id), profile)
 
-    def take_act(self, act: AnyAct) -> tuple[bool, list[tuple[str, OfferFact]]]:
-        """Take a post, share, quote or reply; whether it is new, and what to send where.
+    def take_act(self, act: AnyAct) -> tuple[bool, Sequence[tuple[str, OfferFact]]]:
+        """Take a post, share, quote or reply; whether it is new, and what to send where besides the act itself.
 
         With `for_offer` the act counts for another offer than it names, where its root was assigned to: the account
         is a guest there. An act whose deliveries name several offers goes to all of them, and all learn which one it
         counts for.
         """
-        fact = act_fact(act)
         if act.for_offer is not None:
             new = act.for_offer not in self.guest_in
             self._enter(act.for_offer, act.at)
             if new:
-                self.guest_in |= {act.for_offer}
-                self._noted().guest_in.append((act.for_offer, act.at))
+                self._noted().guest_in += ((act.for_offer, act.at),)
                 self._sent -= {act.for_offer}
-            sent = act.for_offer in self._sent
-            return new, [(act.for_offer, fact), *([] if sent else self._facts_for(act.for_offer))]
-        new = self._name(act.id, act.offer, act.at)
+            return new, () if act.for_offer in self._sent else self._facts_for(act.for_offer)
+        named = act.id, act.offer, act.at
+        new = self._name(named)
         if new:
-            self._noted().acts.append((act.id, act.offer, act.at))
-        out: list[tuple[str, OfferFact]] = [(act.offer, fact)]
-        offers = self.acts[act.id]
+            self._noted().acts += (named,)
+        deliveries = self.acts[act.id]
+        if len(deliveries) == 1 and not (self.ties or self.profiles or self.deletes):
+            return new, ()
+        out: list[tuple[str, OfferFact]] = []
+        offers = _offers(deliveries)
         if len(offers) > 1:
+            fact = act_fact(act)
             lowest = msgspec.structs.replace(fact, offer=min(offers, key=canonical))
-            out = [(offer, one) for offer in offers for one in (fact, lowest)]
-        if self.ties or self.profiles or self.deletes:
-            for offer in offers:
-                if offer in self._sent:
-                    out += ((offer, delete_fact(d)) for d in self.deletes.values() if d.target == act.id)
-                else:
-                    out += self._facts_for(offer)
+            out += ((offer, one) for offer in offers for one in (fact, lowest))
+        for offer in offers:
+            if offer in self._sent:
+                out += ((offer, delete_fact(d)) for d in self.deletes.values() if d.target == act.id)
+            else:
+                out += self._facts_for(offer)
         return new, out
 
     def take_delete(self, delete: Delete) -> tuple[bool, list[tuple[str, OfferFact]]]:
@@ -143,8 +143,8 @@ class Account:
         self.deletes = {**self.deletes, delete.id: merged}
         new = merged != known
         if new:
-            self._noted().deletes.append(merged)
-        offers = self.offers if known is not None and new else self._concerned(merged)
+            self._noted().deletes += (merged,)
+        offers = self.offers() if known is not None and new else self._concerned(merged)
         return new, [(offer, delete_fact(merged)) for offer in offers]
 
     def take_ties(self, ties: Ties) -> tuple[bool, list[tuple[str, OfferFact]]]:
@@ -153,13 +153,13 @@ class Account:
         if known is not None:
             merged = merge(known, msgspec.structs.replace(ties, revision=known.revision))
             if merged == known:
-                return False, [(offer, ties_fact(known)) for offer in self.offers]
+                return False, [(offer, ties_fact(known)) for offer in self.offers()]
             merged.revision = known.revision + 1
         else:
             merged = msgspec.structs.replace(ties, revision=0)
         self.ties = {**self.ties, ties.id: merged}
-        self._noted().ties.append(merged)
-        return True, [(offer, fact) for fact in [ties_fact(merged)] for offer in self.offers]
+        self._noted().ties += (merged,)
+        return True, [(offer, fact) for fact in [ties_fact(merged)] for offer in self.offers()]
 
     def take_profile(self, profile: Profile) -> tuple[bool, list[tuple[str, OfferFact]]]:
         """Take a profile snapshot; whether it is new, and what to send where."""
@@ -168,42 +168,49 @@ class Account:
         self.profiles = {**self.profiles, profile.id: merged}
         new = merged != known
         if new:
-            self._noted().profiles.append(merged)
-        return new, [(offer, profile_fact(merged)) for offer in self.offers]
+            self._noted().profiles += (merged,)
+        return new, [(offer, profile_fact(merged)) for offer in self.offers()]
+
+    def offers(self) -> dict[str, int]:
+        """The offers it took part in, each with its latest act there (ms)."""
+        latest = dict(self.guest_in)
+        for deliveries in self.acts.values():
+            for _, offer, at in deliveries:
+                latest[offer] = max(at, latest.get(offer, 0))
+        return latest
 
     def is_older(self, horizon: int) -> bool:
         """Whether anything about the account is from before `horizon` (ms)."""
         about = (*self.deletes.values(), *self.ties.values(), *self.profiles.values())
-        return any(at < horizon for at in self.offers.values()) or any(event.at < horizon for event in about)
+        return any(at < horizon for at in self.offers().values()) or any(event.at < horizon for event in about)
 
     def nbytes(self) -> int:
         """Bytes of memory held, about."""
-        listed = sum(len(side) for t in self.ties.values() for side in (t.follows, t.unfollows, t.followed_by) if side)
-        return (
-            800 + 300 * len(self.acts) + 80 * listed + 400 * (len(self.ties) + len(self.profiles) + len(self.deletes))
-        )
+        held = 800 + 300 * len(self.acts)
+        if self.ties or self.profiles or self.deletes:
+            sides = (side for t in self.ties.values() for side in (t.follows, t.unfollows, t.followed_by) if side)
+            held += 400 * (len(self.ties) + len(self.profiles) + len(self.deletes)) + 80 * sum(map(len, sides))
+        return held
 
     def _enter(self, offer: str, at: int) -> None:
-        if at >= self.offers.get(offer, 0):
-            self.offers[offer] = at
+        self.guest_in = {**self.guest_in, offer: max(at, self.guest_in.get(offer, 0))}
 
-    def _name(self, id: str, offer: str, at: int) -> bool:
-        self._enter(offer, at)
-        offers = self.acts.get(id)
-        if offers is None:
-            self.acts[id] = (offer,)
-        elif offer in offers:
+    def _name(self, act: Named) -> bool:
+        known = self.acts.get(act[0])
+        if known is None:
+            self.acts[act[0]] = (act,)
+        elif act[1] in _offers(known):
             return False
         else:
-            self.acts[id] = (*offers, offer)
+            self.acts[act[0]] = (*known, act)
         return True
 
     def _concerned(self, delete: Delete) -> Collection[str]:
         """The offers that a delete may concern: those of its target, and those where the account is a guest."""
         named = self.acts.get(delete.target)
         if named is None:
-            return self.offers
-        return {*named, *self.guest_in}
+            return self.offers()
+        return {*_offers(named), *self.guest_in}
 
     def _noted(self) -> AccountFacts:
         if self.news is None:
@@ -217,6 +224,10 @@ class Account:
         facts += (profile_fact(profile) for profile in self.profiles.values())
         facts += (delete_fact(delete) for delete in self.deletes.values() if offer in self._concerned(delete))
         return [(offer, fact) for fact in facts]
+
+
+def _offers(deliveries: tuple[Named, ...]) -> list[str]:
+    return [offer for _, offer, _ in deliveries]
 
 
 def _merged(known: _E | None, event: _E) -> _E:

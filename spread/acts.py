@@ -16,7 +16,7 @@ UNSEEN: Final = -1
 NONE: Final = -1
 """No `via`, no follower count, no known account."""
 
-
+_NEW: Final = Change.NEW  # looked up for every act
 _UNSEEN, _ZERO_BYTES = array("b", (UNSEEN,)), array("b", (0,))
 _NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("q", (0,))
 
@@ -65,7 +65,7 @@ class Acts:
         act = self.number(fact.id)
         if self.kind[act] == UNSEEN:
             self._write(act, fact)
-            return act, Change.NEW
+            return act, _NEW
         known = self.fact(act)
         merged = _merge(known, fact)
         if merged != fact:
@@ -147,9 +147,11 @@ class Acts:
             self.networks.append(fact.network)
         self.network[act] = self.networks.index(fact.network)
         self.at[act] = fact.at
-        if fact.root != self._last_root[0]:  # as good as always the one before
-            self._last_root = fact.root, self.number(fact.root)
-        self.root[act] = self._last_root[1]
+        last, root = self._last_root
+        if fact.root != last:  # as good as always the one before
+            root = self.number(fact.root)
+            self._last_root = fact.root, root
+        self.root[act] = root
         self.via[act] = NONE if fact.via is None else self.number(fact.via)
         self.followers[act] = NONE if fact.followers is None else fact.followers
         if fact.actor is None:
@@ -157,10 +159,10 @@ class Acts:
             self.erased.add(act)
         else:
             self.actor[act] = self.accounts.number(fact.actor)
-        if fact.offer == self.offer:
-            self.elsewhere.pop(act, None)
-        else:
+        if fact.offer != self.offer:
             self.elsewhere[act] = fact.offer
+        elif self.elsewhere:
+            self.elsewhere.pop(act, None)
         if self.taken_back or self.erased or self.gone[act]:
             self._judge(act)
 

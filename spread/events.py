@@ -165,8 +165,7 @@ class Rejected(msgspec.Struct):
     index: int | None = None
 
 
-_ONE: Final = msgspec.json.Decoder(AnyEvent)
-_MANY: Final = msgspec.json.Decoder(list[AnyEvent])
+_DECODER: Final = msgspec.json.Decoder(AnyEvent | list[AnyEvent])
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BLANK: Final = b" \t\r\n"
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
@@ -178,28 +177,22 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
     `recorded_at` (ms) is the record's own timestamp; events more than a day ahead of it are refused. Without it
     (a file has none) that is not judged. Never raises: what is bad comes back as `Rejected`, the rest is used.
     """
-    is_batch = message.lstrip(_BLANK).startswith(b"[")
     try:
-        events: list[AnyEvent] = _MANY.decode(message) if is_batch else [_ONE.decode(message)]
+        decoded = _DECODER.decode(message)
     except _UNREADABLE as error:
+        is_batch = message.lstrip(_BLANK).startswith(b"[")
         return list(_decode_parts(message, recorded_at)) if is_batch else [_rejected(message, error)]
-    if len(events) > MAX_BATCH:
-        return [_too_many(message, len(events))]
     # Escapes only make a text longer, so a pure ASCII message without them needs no look at single lengths in bytes.
     plain = message.isascii() and b"\\u" not in message
+    if not isinstance(decoded, list):
+        fault = _fault(decoded, plain, recorded_at)
+        return [decoded if fault is None else Rejected(*fault, message)]
+    if len(decoded) > MAX_BATCH:
+        return [_too_many(message, len(decoded))]
     checked: list[AnyEvent | Rejected] = []
-    for index, event in enumerate(events):
-        event.for_offer = None  # what only the stages may say is not believed from outside
-        if type(event) is Post:
-            event.via = None
-        fault = None
-        if not plain or recorded_at is not None or type(event) is Post:
-            fault = _fault(event, plain, recorded_at)
-        if fault is None:
-            checked.append(event)
-        else:
-            raw = msgspec.json.encode(event) if is_batch else message
-            checked.append(Rejected(fault[0], fault[1], raw, index if is_batch else None))
+    for index, event in enumerate(decoded):
+        fault = _fault(event, plain, recorded_at)
+        checked.append(event if fault is None else Rejected(*fault, msgspec.json.encode(event), index))
     return checked
 
 
@@ -267,7 +260,11 @@ def _rejected(message: bytes, error: Exception) -> Rejected:
 
 
 def _fault(event: AnyEvent, plain: bool, recorded_at: int | None) -> tuple[str, str] | None:
-    """What the types alone can't say, as reason and detail."""
+    """What the types alone can't say, as reason and detail; what only the stages may say is not believed."""
+    if event.for_offer is not None:
+        event.for_offer = None
+    if type(event) is Post:
+        event.via = None
     if recorded_at is not None and event.at > recorded_at + DAY_MS:
         return "from the future", f"at {event.at} is more than a day ahead of its record"
     if type(event) is Post and event.root != event.id:

@@ -21,6 +21,7 @@ from spread.facts import (
 )
 from spread.ties import Ties
 
+_NEW: Final = Change.NEW  # looked up for every act
 TOTALS: Final = ("shares", "likes", "replies", "impressions", "clicks")
 
 
@@ -43,7 +44,7 @@ class Evidence:
 
     def add(self, fact: OfferFact) -> bool:
         """Take a fact in; whether it says anything new."""
-        news = self._add(fact)
+        news = self._add_act(fact) if isinstance(fact, ActFact) else self._add(fact)
         self._unsettled |= news
         return news
 
@@ -89,14 +90,18 @@ class Evidence:
         spoke = {acts.actor[act] for act in range(len(acts)) if acts.shown(act)}
         return frozenset(range(len(acts.accounts))) - spoke
 
-    def _add(self, fact: OfferFact) -> bool:  # noqa: PLR0911  # one for each kind of fact
+    def _add_act(self, fact: ActFact) -> bool:
+        act, change = self._acts.add(fact)
+        if change is _NEW:
+            self._new.append(act)
+            return True
+        if change is Change.MERGED:
+            self._from_scratch = True
+            return True
+        return False
+
+    def _add(self, fact: DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed) -> bool:
         match fact:
-            case ActFact():
-                act, change = self._acts.add(fact)
-                if change is Change.NEW:
-                    self._new.append(act)
-                self._from_scratch |= change is Change.MERGED
-                return change is not Change.NOTHING
             case DeleteFact():
                 target, change = self._acts.add_delete(fact)
                 self._changed.add(target)

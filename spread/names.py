@@ -11,6 +11,7 @@ _EMPTY = -1
 _SHIFT = 32
 _NUMBER = (1 << _SHIFT) - 1
 _FINGERPRINT = (1 << 31) - 1
+_LARGE = 1 << 16
 
 
 class Names:
@@ -49,10 +50,9 @@ class Names:
         """The number of a name, given now if it has none yet."""
         raw = name.encode()
         slots, ends, buffer = self._slots, self._ends, self._buffer
-        hashed = hash(raw)
-        mark = hashed >> _SHIFT & _FINGERPRINT
+        mark = hash(raw) & _FINGERPRINT
         mask = len(slots) - 1
-        slot = hashed & mask
+        slot = mark & mask
         while (entry := slots[slot]) >= 0:
             if entry >> _SHIFT == mark:
                 number = entry & _NUMBER
@@ -72,13 +72,12 @@ class Names:
         return len(self._buffer) + 8 * (len(self._ends) + len(self._slots))
 
     def _grow(self) -> None:
-        ends, buffer = self._ends, self._buffer
-        size = (4 if len(self._slots) < 1024 else 2) * len(self._slots)
+        size = (4 if len(self._slots) < _LARGE else 2) * len(self._slots)
         slots, mask = array("q", (_EMPTY,)) * size, size - 1
-        for number in range(len(ends) - 1):
-            hashed = hash(bytes(buffer[ends[number] : ends[number + 1]]))
-            slot = hashed & mask
-            while slots[slot] >= 0:
-                slot = slot + 1 & mask
-            slots[slot] = (hashed >> _SHIFT & _FINGERPRINT) << _SHIFT | number
+        for entry in self._slots:
+            if entry >= 0:
+                slot = entry >> _SHIFT & mask
+                while slots[slot] >= 0:
+                    slot = slot + 1 & mask
+                slots[slot] = entry
         self._slots = slots

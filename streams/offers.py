@@ -68,14 +68,13 @@ class Offers:
         """Take facts in, each with the offer it is for, or None if it is for all."""
         self._read(table)
         for key, fact in batch:
-            match fact:
-                case EraseFact():
-                    self._erase(fact, table)
-                case AssignFact():
-                    self._assign(fact, table, emit)
-                case _:
-                    assert key is not None
-                    self._take(key, fact, table, emit)
+            if isinstance(fact, EraseFact):
+                self._erase(fact, table)
+            elif isinstance(fact, AssignFact):
+                self._assign(fact, table, emit)
+            else:
+                assert key is not None
+                self._take(key, fact, table, emit)
 
     def flush(self, table: Table) -> None:
         """Write what is new to the table."""
@@ -137,15 +136,17 @@ class Offers:
             if allowed is None:
                 return
             fact = allowed
-        if isinstance(fact, ActFact) and fact.root in self._assigned:
-            offer.place(fact.root, self._assigned[fact.root])
+        act = fact if isinstance(fact, ActFact) else None
+        if act is not None and self._assigned and act.root in self._assigned:
+            offer.place(act.root, self._assigned[act.root])
         if offer.add(fact):
+            if not busy.news:
+                self._offers.touch(key)
             busy.news.append(fact)
-            self._offers.touch(key)
-        elif not isinstance(fact, ActFact) or fact.offer != key:
+        elif act is None or act.offer != key:
             return
-        if isinstance(fact, ActFact):
-            _send_guests(offer, fact, emit)
+        if act is not None and offer.has_guests:
+            _send_guests(offer, act, emit)
 
     def _assign(self, fact: AssignFact, table: Table, emit: Emit) -> None:
         known = self._assignments.get(fact.id)

@@ -4,7 +4,7 @@ Keyed by account. Everything an account does goes on to the offer it does it in;
 whenever its ties or profile change, those facts follow. It derives nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, get_args
 
 import msgspec
@@ -58,13 +58,12 @@ class People:
                 health.saw(_KINDS[type(event)], event.network, event.at)
             if event.at < horizon and not isinstance(event, Forget):
                 health.expired += 1
-            elif isinstance(event, _ABOUT_ACCOUNTS):
-                if forgotten and digest(event.actor) in forgotten:
-                    _send_nameless(event, emit)
-                else:
-                    self._take(event, forgotten, table, emit)
-            else:
+            elif not isinstance(event, _ABOUT_ACCOUNTS):
                 self._pass_on(event, table, emit)
+            elif forgotten and digest(event.actor) in forgotten:
+                _send_nameless(event, emit)
+            else:
+                self._take(event, forgotten, table, emit)
 
     def flush(self, table: Table) -> None:
         """Write what is new to the table."""
@@ -100,20 +99,20 @@ class People:
 
     def _take(self, event: AnyAct | Delete | Ties | Profile, forgotten: set[int], table: Table, emit: Emit) -> None:
         account = self._accounts.get(event.actor, table)
-        out: list[tuple[str, OfferFact]]
+        out: Sequence[tuple[str, OfferFact]]
         if isinstance(event, Act):
+            emit(OFFER_EVENTS, event.for_offer or event.offer, act_fact(event))
             new, out = account.take_act(event)
-            new = new or event.for_offer is not None
         elif isinstance(event, Delete):
             new, out = account.take_delete(event)
         elif isinstance(event, Ties):
             new, out = account.take_ties(_without(event, forgotten) if forgotten else event)
         else:
             new, out = account.take_profile(event)
-        if not new:
-            self._health.duplicates += 1
-        if account.news is not None:
+        if new:
             self._accounts.touch(event.actor)
+        elif event.for_offer is None:
+            self._health.duplicates += 1
         for offer, fact in out:
             emit(OFFER_EVENTS, offer, fact)
 
@@ -181,13 +180,13 @@ def _merged(segments: list[bytes]) -> bytes:
     every = [decode_facts(stored) for stored in segments]
     whole = AccountFacts()
     for name in ("acts", "guest_in", "deletes", "ties", "profiles"):
-        setattr(whole, name, [fact for facts in every for fact in getattr(facts, name)])
+        setattr(whole, name, tuple(fact for facts in every for fact in getattr(facts, name)))
     return encode_facts(whole)
 
 
 def _nameless(stored: bytes, forgotten: set[int]) -> bytes:
     facts = decode_facts(stored)
-    facts.ties = [_without(ties, forgotten) for ties in facts.ties]
+    facts.ties = tuple(_without(ties, forgotten) for ties in facts.ties)
     return encode_facts(facts)
 
 

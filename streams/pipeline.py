@@ -6,6 +6,7 @@ from typing import Any
 
 from spread.events import AnyEvent
 from spread.facts import Fact
+from streams import heap
 from streams.health import Health
 from streams.offers import Offers
 from streams.people import People
@@ -25,6 +26,7 @@ class Pipeline:
         self.people = People(health, retention_ms=retention_ms, memory=memory)
         self.offers = Offers(health, retention_ms=retention_ms, memory=memory)
 
+    @heap.growing()
     def feed(self, events: Sequence[AnyEvent], now: int) -> None:
         """Take events through both stages; nothing is written before `flush`."""
         social: deque[AnyEvent] = deque(events)
@@ -46,6 +48,7 @@ class Pipeline:
                     self.offers.apply(batch, self.offers_table, emit, now)
             social = again
 
+    @heap.growing()
     def flush(self) -> None:
         """Write what is new to the tables."""
         self.people.flush(self.people_table)

@@ -17,9 +17,13 @@ RECENT: Final = 8
 FULL_BYTES: Final = 256 * 1024
 
 
+_RECENT_ENDS: Final = [b"\0" + slot.to_bytes(4, "big") for slot in range(RECENT)]
+
+
 def _row(key: str, slot: int) -> bytes:
     # The first byte sets it apart from the rows that a stage keeps for itself, whatever the key is.
-    return b"=" + key.encode() + b"\0" + slot.to_bytes(4, "big")
+    end = _RECENT_ENDS[slot] if slot < RECENT else b"\0" + slot.to_bytes(4, "big")
+    return b"=" + key.encode() + end
 
 
 def is_segment(row: bytes) -> bool:
@@ -62,9 +66,10 @@ class Segments:
 
     def append(self, table: Table, news: list[bytes], merged: Callable[[list[bytes]], bytes]) -> None:
         """Add the segments of one flush; `merged` makes one of several."""
-        for slot in self._obsolete:
-            table.pop(_row(self._key, slot), None)
-        self._obsolete = ()
+        if self._obsolete:
+            for slot in self._obsolete:
+                table.pop(_row(self._key, slot), None)
+            self._obsolete = ()
         small = []
         for stored in news:
             if len(stored) >= FULL_BYTES and (self._taken or self._full):

@@ -27,6 +27,15 @@ class Sized(Protocol):
 K = TypeVar("K", bound=Sized)
 
 
+class _Held(Segments, Generic[K]):
+    """An object in memory, where it is stored, and the size that it had when it was last stored."""
+
+    __slots__ = ("one", "size")
+
+    one: K
+    size: int
+
+
 class Kept(Generic[K]):
     """The objects of one partition of a table.
 
@@ -43,8 +52,7 @@ class Kept(Generic[K]):
     ) -> None:
         self._load, self._news, self._merged = load, news, merged
         self._memory = memory
-        self._objects: OrderedDict[str, tuple[K, Segments]] = OrderedDict()
-        self._sizes: dict[str, int] = {}
+        self._objects: OrderedDict[str, _Held[K]] = OrderedDict()
         self._total = 0
         self._all_here: bool | None = None
         """Whether nothing is stored that is not in memory, so that a new key need not be looked up."""
@@ -57,20 +65,12 @@ class Kept(Generic[K]):
 
     def get(self, key: str, table: Table) -> K:
         """The object of a key, new if there is none."""
-        found = self._objects.get(key)
-        if found is None:
-            segments = Segments(key)
-            if self._all_here is None:
-                self._all_here = next(iter(table), None) is None
-            stored = [] if self._all_here else segments.load(table)
-            found = self._load(key, stored), segments
-            if stored:
-                self._sizes[key] = found[0].nbytes()
-                self._total += self._sizes[key]
-            self._objects[key] = found
+        held = self._objects.get(key)
+        if held is None:
+            held = self._bring(key, table)
         else:
             self._objects.move_to_end(key)
-        return found[0]
+        return held.one
 
     def has(self, key: str, table: Table) -> bool:
         """Whether anything is stored of a key, or about to be."""
@@ -78,7 +78,7 @@ class Kept(Generic[K]):
 
     def loaded(self) -> Iterator[K]:
         """The objects in memory."""
-        return (one for one, _ in self._objects.values())
+        return (held.one for held in self._objects.values())
 
     def touch(self, key: str) -> None:
         """Have what is new of the object stored with the next flush."""
@@ -87,11 +87,11 @@ class Kept(Generic[K]):
     def flush(self, table: Table) -> None:
         """Write what is new, and let go of what has not been asked for the longest."""
         for key in self._touched:
-            one, segments = self._objects[key]
-            segments.append(table, self._news(one), self._merged)
-            size = one.nbytes()
-            self._total += size - self._sizes.get(key, 0)
-            self._sizes[key] = size
+            held = self._objects[key]
+            held.append(table, self._news(held.one), self._merged)
+            size = held.one.nbytes()
+            self._total += size - held.size
+            held.size = size
         self._touched = {}
         while self.is_full and self._objects:
             self._let_go(next(iter(self._objects)))
@@ -134,11 +134,24 @@ class Kept(Generic[K]):
     def drop(self) -> None:
         """Forget what is in memory, stored or not."""
         self._objects.clear()
-        self._touched, self._sizes, self._total, self._all_here = {}, {}, 0, None
+        self._touched, self._total, self._all_here = {}, 0, None
+
+    def _bring(self, key: str, table: Table) -> _Held[K]:
+        """Make the object of a key, of what is stored of it."""
+        if self._all_here is None:
+            self._all_here = next(iter(table), None) is None
+        held: _Held[K] = _Held(key)
+        stored = [] if self._all_here else held.load(table)
+        held.one = self._load(key, stored)
+        held.size = held.one.nbytes() if stored else 0
+        self._total += held.size
+        self._objects[key] = held
+        return held
 
     def _let_go(self, key: str) -> None:
-        if self._objects.pop(key, None) is not None:
-            self._total -= self._sizes.pop(key, 0)
+        held = self._objects.pop(key, None)
+        if held is not None:
+            self._total -= held.size
             self._all_here = False
 
 
