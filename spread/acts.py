@@ -8,9 +8,15 @@ deliveries alone.
 from array import array
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spread.events import smaller
 from spread.facts import REPLY, ActFact, Change, DeleteFact
 from spread.names import Names
+
+Places = NDArray[np.intp]
+"""Numbers of ids."""
 
 UNSEEN: Final = -1
 NONE: Final = -1
@@ -118,6 +124,14 @@ class Acts:
     def is_node(self, act: int) -> bool:
         """Whether an id is a node of a cascade of this offer, living or not."""
         return self.kind[act] != REPLY and self.shown(act)
+
+    def nodes(self) -> Places:
+        """The nodes of all cascades of this offer, living or not."""
+        kind = np.asarray(self.kind)
+        nodes = np.flatnonzero((kind != UNSEEN) & (kind != REPLY))
+        if self.placed or self.elsewhere:
+            nodes = np.array([node for node in nodes.tolist() if self.shown(node)], dtype=np.intp)
+        return nodes
 
     def is_root(self, act: int) -> bool:
         """Whether an id is a node at the root of its cascade."""

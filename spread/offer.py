@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from spread import reach, report
 from spread import velocity as speed
-from spread.acts import NONE
+from spread.acts import NONE, Places
 from spread.arrays import distinct
 from spread.evidence import Evidence
 from spread.facts import REPLY, Digests
 from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, INFERRED, Parents
-
-Places = NDArray[np.intp]
 
 
 class Offer(Evidence):
@@ -260,11 +258,8 @@ class Offer(Evidence):
 
     def _living(self) -> Places:
         """The numbers of all living nodes."""
-        acts = self._acts
-        kind = self._column(acts.kind)
-        living = np.flatnonzero((kind != NONE) & (kind != REPLY) & (self._column(acts.gone) == 0))
-        if acts.placed or acts.elsewhere:
-            living = np.array([node for node in living.tolist() if acts.shown(node)], dtype=np.intp)
+        nodes = self._acts.nodes()
+        living: Places = nodes[self._column(self._acts.gone)[nodes] == 0]
         return living
 
     def _share_times(self) -> speed.Times:

@@ -17,7 +17,10 @@ from array import array
 from collections.abc import Iterable
 from typing import Final
 
-from spread.acts import NONE, Acts
+import numpy as np
+from numpy.typing import NDArray
+
+from spread.acts import NONE, Acts, Places
 from spread.facts import REPLY
 from spread.ties import Ties
 from spread.tree import NOBODY, Forest
@@ -59,32 +62,38 @@ class Parents:
         self._declared, self.basis, self.exposure = array("i"), array("b"), array("b")
         self._make_room()
         self._waiting, self._nodes_of, self._stand_ins, self.broken = {}, {}, {}, []
-        self._against_clock = False
         self._ties.start_over(silent)
         self._ties.refresh()
         self._has_ties = bool(self._ties)
-        every = [act for act in range(len(acts)) if acts.is_node(act)]
+        every, root = acts.nodes(), np.asarray(acts.root)
         if self._has_ties:
-            for node in every:
+            for node in every.tolist():
                 self._nodes_of.setdefault(acts.actor[node], []).append(node)
-        nodes = [node for node in every if node != acts.root[node]]
-        roots = dict.fromkeys(acts.root[node] for node in every)
-        for root in roots:
-            if acts.is_node(root) and acts.root[root] != root:
-                self._stand_ins[root] = len(self.forest.parent)
+        roots = list(dict.fromkeys(root[every].tolist()))
+        for one in roots:
+            if root[one] != one and acts.is_node(one):
+                self._stand_ins[one] = len(self.forest.parent)
                 self.forest.extend()
-        for node in nodes:
-            self._declared[node] = declared = self._declared_parent(node)
-            if declared >= 0 and acts.earlier(node, declared):
-                self._against_clock = True
-        parents = array("i", self._declared)
-        for node in nodes:
-            parents[node], self.basis[node], self.exposure[node] = self._decide(node)
+        below = every[root[every] != every]
+        nodes = below.tolist()
+        heads = root[below]
+        for one, stand_in in self._stand_ins.items():
+            heads[heads == one] = stand_in
+        declared = self._declare(below, every)
+        gone = np.asarray(acts.gone)[below]
+        parents = np.where(declared >= 0, declared, heads).tolist()
+        asked = (declared < 0) & (gone == 0)
+        np.asarray(self.basis)[below] = np.where(declared >= 0, DECLARED, ASSUMED)
+        np.asarray(self.exposure)[below] = np.where(asked, BY_NONE, NONE)
+        if self._has_ties:
+            for place in np.flatnonzero(asked).tolist():
+                node = nodes[place]
+                parents[place], self.basis[node], self.exposure[node] = self._decide(node)
         if self._against_clock:
             self._break_loops(nodes, parents)
-        heads = [self.head(root) for root in roots]
-        self.forest.build(heads, nodes, [parents[n] for n in nodes], [int(not acts.gone[n]) for n in nodes])
-        for head in heads:
+        heads_of = [self.head(one) for one in roots]
+        self.forest.build(heads_of, nodes, parents, (gone == 0).astype(int).tolist())
+        for head in heads_of:
             if head < len(acts):
                 self.forest.set_weight(head, int(acts.is_living(head)), head)
 
@@ -168,6 +177,22 @@ class Parents:
             return head, ASSUMED, exposure
         return choice, INFERRED, exposure
 
+    def _declare(self, nodes: Places, every: Places) -> NDArray[np.int32]:
+        """Decide where the `via` of all these nodes lead, `every` being all there are."""
+        acts = self._acts
+        root, at = np.asarray(acts.root), np.asarray(acts.at)
+        is_node = np.zeros(len(root), bool)
+        is_node[every] = True
+        declared = np.asarray(acts.via)[nodes]
+        right_there = is_node[declared] & (root[declared] == root[nodes]) & (declared != nodes)
+        for place in np.flatnonzero((declared != NONE) & ~right_there).tolist():
+            declared[place] = self._declared_parent(int(nodes[place]))
+        np.asarray(self._declared)[nodes] = declared
+        late = np.flatnonzero((declared >= 0) & (at[nodes] <= at[declared]))
+        pairs = zip(nodes[late].tolist(), declared[late].tolist(), strict=True)
+        self._against_clock = any(acts.earlier(node, parent) for node, parent in pairs)
+        return declared
+
     def _declared_parent(self, node: int) -> int:
         """The node that the `via` of a node leads to.
 
@@ -231,21 +256,22 @@ class Parents:
             node = above
         return node
 
-    def _break_loops(self, nodes: list[int], parents: "array[int]") -> None:
-        acts = self._acts
+    def _break_loops(self, nodes: list[int], parents: list[int]) -> None:
+        """Hang a node of each loop on its head instead; `parents` are those of `nodes`."""
+        acts, place_of = self._acts, {node: place for place, node in enumerate(nodes)}
         walk_of = dict.fromkeys(nodes, NONE)
         for start in nodes:
             node, path = start, []
             while walk_of.get(node, start) == NONE:
                 walk_of[node] = start
                 path.append(node)
-                node = parents[node]
+                node = parents[place_of[node]]
             if walk_of.get(node) == start:
                 loop = path[path.index(node) :]
                 weakest = min([n for n in loop if self.basis[n] == INFERRED] or loop, key=acts.order)
                 if self.basis[weakest] == DECLARED and not acts.gone[weakest]:
                     self.exposure[weakest] = self._infer(weakest)[1]
-                parents[weakest], self.basis[weakest] = self.head(acts.root[weakest]), ASSUMED
+                parents[place_of[weakest]], self.basis[weakest] = self.head(acts.root[weakest]), ASSUMED
                 self.broken.append(weakest)
 
     def _make_room(self) -> None:

@@ -117,22 +117,22 @@ class Forest:
         """
         for head in heads:
             self.plant(head)
-        for node, parent in zip(nodes, parents, strict=True):
-            self._link(node, parent)
-        for node, weight in zip(nodes, weights, strict=True):
-            self.weight[node] = weight
+        above, size, child, after, before = self.parent, self.size, self._child, self._after, self._before
+        for node, parent, weight in zip(nodes, parents, weights, strict=True):
+            first = child[parent]
+            above[node], after[node], child[parent] = parent, first, node
+            if first != NOBODY:
+                before[first] = node
+            self.weight[node] = size[node] = weight
         for head, shape in self.shapes.items():
-            order = list(self.subtree(head))
-            for node in order[1:]:
-                self.depth[node] = depth = self.depth[self.parent[node]] + 1
-                shape._at_depth(depth, self.weight[node])
-            size = self.size
-            for node in reversed(order[1:]):
-                size[node] += self.weight[node]
-                size[self.parent[node]] += size[node]
-                shape.size_sum += size[node]
-                shape.size_squares += size[node] ** 2
-            shape.living = size[head]
+            order = self._count_depths(head, shape)
+            total = squares = 0
+            for node in reversed(order):
+                below = size[node]
+                size[above[node]] += below
+                total += below
+                squares += below * below
+            shape.living, shape.size_sum, shape.size_squares = size[head], total, squares
 
     def subtree(self, node: int) -> Iterable[int]:
         """A node and all below it, parents before their children."""
@@ -168,6 +168,27 @@ class Forest:
     def nbytes(self) -> int:
         """Bytes of memory held."""
         return 25 * len(self.parent)
+
+    def _count_depths(self, head: int, shape: Shape) -> list[int]:
+        """Set the depth of all nodes below a head; returns them, parents before their children."""
+        child, after, depth, size = self._child, self._after, self.depth, self.size
+        order: list[int] = []
+        level, deep = [head], 0
+        while True:
+            lower = []
+            for node in level:
+                below = child[node]
+                while below != NOBODY:
+                    lower.append(below)
+                    below = after[below]
+            if not lower:
+                return order
+            deep += 1
+            for node in lower:
+                depth[node] = deep
+            shape.breadths.append(sum(map(size.__getitem__, lower)))  # as yet each has its own weight for a size
+            order += lower
+            level = lower
 
     def _link(self, node: int, parent: int) -> None:
         first = self._child[parent]
