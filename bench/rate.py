@@ -20,6 +20,7 @@ from spread import report
 from spread.events import DAY_MS, AnyEvent, Rejected, decode
 from streams.health import Health
 from streams.pipeline import Pipeline
+from streams.table import MemoryTable
 
 SHARES: Final = 200_000
 SLOWER: Final = 20
@@ -54,8 +55,8 @@ def _spread(lines: list[bytes], offers: int) -> float:
     """Seconds to take all lines in and answer for all offers."""
     gc.collect()
     started = process_time()
-    table: dict[bytes, bytes] = {}
-    pipeline = Pipeline({}, table, Health())
+    table = MemoryTable()
+    pipeline = Pipeline(MemoryTable(), table, Health())
     for first in range(0, len(lines), _BATCH):
         events: list[AnyEvent] = []
         for line in lines[first : first + _BATCH]:

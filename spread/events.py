@@ -199,9 +199,10 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
 def decode_from_stage(message: bytes) -> list[AnyEvent | Rejected]:
     """Read an array that a stage sent: what only a stage may say is believed, and all was checked on its way in."""
     try:
-        return list(_MANY.decode(message))
+        found = _DECODER.decode(message)
     except _UNREADABLE as error:
         return [_rejected(message, error)]
+    return list(found) if isinstance(found, list) else [found]
 
 
 def _decode_parts(message: bytes, recorded_at: int | None) -> Iterator[AnyEvent | Rejected]:

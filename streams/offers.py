@@ -27,13 +27,12 @@ from spread.facts import (
     encode_segment,
 )
 from spread.offer import Offer
+from streams import ledger
 from streams.health import Health
-from streams.segments import Table
 from streams.stage import MEMORY, Emit, Kept
+from streams.table import Table
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS
 
-_FORGOTTEN: Final = b"\0forgotten"
-_ASSIGNED: Final = b"\0assigned"
 _FACTS_A_SEGMENT: Final = 2_000
 
 
@@ -149,18 +148,13 @@ class Offers:
             _send_guests(offer, act, emit)
 
     def _assign(self, fact: AssignFact, table: Table, emit: Emit) -> None:
-        known = self._assignments.get(fact.id)
-        if known is not None:
-            fact = AssignFact(
-                fact.id, smaller(known.at, fact.at), smaller(known.root, fact.root), smaller(known.offer, fact.offer)
-            )
-        self._assignments[fact.id] = fact
-        table[_ASSIGNED] = msgspec.msgpack.encode(list(self._assignments.values()))
+        ledger.assign(table, fact)
+        self._merge_assignment(fact)
         before, self._assigned = self._assigned, _latest(self._assignments.values())
         roots = {root for root in before.keys() | self._assigned.keys() if before.get(root) != self._assigned.get(root)}
         for _, busy in self._offers.sweep(table):
             offer = busy.offer
-            for root in roots | {fact.root}:
+            for root in roots | {fact.root, self._assignments[fact.id].root}:
                 if offer.rooted_at(root):
                     if root in self._assigned:
                         offer.place(root, self._assigned[root])
@@ -168,12 +162,20 @@ class Offers:
                         offer.unplace(root)
                     _send_guests(offer, None, emit)
 
+    def _merge_assignment(self, fact: AssignFact) -> None:
+        known = self._assignments.get(fact.id)
+        if known is not None:
+            fact = AssignFact(
+                fact.id, smaller(known.at, fact.at), smaller(known.root, fact.root), smaller(known.offer, fact.offer)
+            )
+        self._assignments[fact.id] = fact
+
     def _erase(self, fact: EraseFact, table: Table) -> None:
         """Erase an account from every offer. Done again each time: a crash can have lost a part of the last."""
         assert self._forgotten is not None
         gone = digest(fact.actor)
         self._forgotten.add(gone)
-        table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(self._forgotten))
+        ledger.forget(table, gone)
         traces = (fact.actor.encode(), gone.to_bytes(8, "little"))
         self._offers.erase(table, traces, lambda _, stored: self._nameless(stored))
 
@@ -204,18 +206,20 @@ class Offers:
 
     def _read(self, table: Table) -> None:
         if self._forgotten is None:
-            stored = table.get(_FORGOTTEN)
-            self._forgotten = set(msgspec.msgpack.decode(stored, type=list[int]) if stored else ())
-            stored = table.get(_ASSIGNED)
-            facts = msgspec.msgpack.decode(stored, type=list[AssignFact]) if stored else []
-            self._assignments = {fact.id: fact for fact in facts}
-            self._assigned = _latest(facts)
+            self._forgotten = ledger.forgotten(table)
+            self._assignments = {}
+            for fact in ledger.assignments(table):
+                self._merge_assignment(fact)
+            self._assigned = _latest(self._assignments.values())
 
     def _load(self, key: str, segments: list[bytes]) -> _Busy:
         offer = Offer(key)
         for stored in segments:
             for fact in decode_segment(stored):
-                offer.add(fact)
+                # A writer that had not heard of an erasure yet may have stored what it knew once more.
+                allowed = self._without_forgotten(fact) if self._forgotten else fact
+                if allowed is not None:
+                    offer.add(allowed)
         for root, assigned in self._assigned.items():
             if offer.rooted_at(root):
                 offer.place(root, assigned)

@@ -24,12 +24,12 @@ from spread.events import (
     Ties,
 )
 from spread.facts import AssignFact, CountsFact, EraseFact, OfferFact, OutcomeFact, act_fact, digest
+from streams import ledger
 from streams.health import Health
-from streams.segments import Table
 from streams.stage import MEMORY, Emit, Kept
+from streams.table import Table
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS
 
-_FORGOTTEN: Final = b"\0forgotten"
 _ABOUT_ACCOUNTS: Final = (Act, Delete, Ties, Profile)
 _KINDS: Final = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 
@@ -42,7 +42,7 @@ class People:
     def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
         self._health = health
         self._retention_ms = retention_ms
-        self._accounts = Kept(_load, _news, _merged, memory)
+        self._accounts = Kept(self._load, _news, _merged, memory)
         self._forgotten: set[int] | None = None
 
     def apply(self, batch: Iterable[AnyEvent], table: Table, emit: Emit, now: int) -> None:
@@ -128,17 +128,25 @@ class People:
         if gone in forgotten and event.for_offer is None:
             self._health.duplicates += 1
         forgotten.add(gone)
-        table[_FORGOTTEN] = msgspec.msgpack.encode(sorted(forgotten))
+        ledger.forget(table, gone)
         self._accounts.erase(
             table,
             (event.actor.encode(),),
             lambda key, stored: None if key == event.actor else _nameless(stored, forgotten),
         )
 
+    def _load(self, key: str, segments: list[bytes]) -> Account:
+        account = Account()
+        for stored in segments:
+            facts = decode_facts(stored)
+            if self._forgotten:  # a writer that had not heard of an erasure yet may have stored what it knew once more
+                facts.ties = tuple(_without(ties, self._forgotten) for ties in facts.ties)
+            account.load(facts)
+        return account
+
     def _read_forgotten(self, table: Table) -> set[int]:
         if self._forgotten is None:
-            stored = table.get(_FORGOTTEN)
-            self._forgotten = set(msgspec.msgpack.decode(stored, type=list[int]) if stored else ())
+            self._forgotten = ledger.forgotten(table)
         return self._forgotten
 
 
@@ -162,13 +170,6 @@ def _without(ties: Ties, forgotten: set[int]) -> Ties:
 def _counts_fact(event: Counts) -> CountsFact:
     stated = (event.shares, event.likes, event.replies, event.impressions, event.clicks)
     return CountsFact(event.id, event.at, event.network, event.target, *stated)
-
-
-def _load(_: str, segments: list[bytes]) -> Account:
-    account = Account()
-    for stored in segments:
-        account.load(decode_facts(stored))
-    return account
 
 
 def _news(account: Account) -> list[bytes]:

@@ -10,8 +10,8 @@ from streams import heap
 from streams.health import Health
 from streams.offers import Offers
 from streams.people import People
-from streams.segments import Table
 from streams.stage import MEMORY
+from streams.table import Table
 from streams.topics import SOCIAL_EVENTS
 
 

@@ -1,29 +1,33 @@
-"""How the facts of one key lie in a table: as a few immutable segments.
+"""How the facts of one key lie in a table: as a few immutable segments, each a row of the key's group.
 
-A flush writes one small segment with what is new into a free *recent* slot; when all of those are taken, they are
-merged into the first, or, once they are large, into the next *full* slot, which is never written again. The merged
-slots are deleted with the next flush, when the merger itself is safe: since facts merge as sets, any subset of these
-writes may be lost or done twice and the same facts are read back.
+A flush writes one small segment with what is new. When there are too many small ones, they are merged into another,
+and deleted with the next flush, when the merger itself is safe: since facts merge as sets, any subset of these writes
+may be lost or done twice and the same facts are read back.
 
-The first recent slot is never deleted while its key has any facts, so one look tells that there are none.
+No two processes ever write a row of the same name. So one that was thought dead, and writes on for a while what is
+another's by now, adds facts that are known already and overwrites none.
 """
 
-from collections.abc import Callable, MutableMapping
+import secrets
+from collections.abc import Callable
+from itertools import count
 from typing import Final
 
-Table = MutableMapping[bytes, bytes]
+from streams.table import SUFFIX, Table, group_of
 
 RECENT: Final = 8
 FULL_BYTES: Final = 256 * 1024
+"""A segment as large as this is not merged any more."""
+
+_COUNTER_BYTES: Final = 7
+_WRITER: Final = secrets.token_bytes(SUFFIX - _COUNTER_BYTES)
+_COUNTER: Final = count()
 
 
-_RECENT_ENDS: Final = [b"\0" + slot.to_bytes(4, "big") for slot in range(RECENT)]
-
-
-def _row(key: str, slot: int) -> bytes:
+def group(key: str) -> bytes:
+    """The group of a key's rows."""
     # The first byte sets it apart from the rows that a stage keeps for itself, whatever the key is.
-    end = _RECENT_ENDS[slot] if slot < RECENT else b"\0" + slot.to_bytes(4, "big")
-    return b"=" + key.encode() + end
+    return b"=" + key.encode()
 
 
 def is_segment(row: bytes) -> bool:
@@ -33,82 +37,52 @@ def is_segment(row: bytes) -> bool:
 
 def key_of(row: bytes) -> str:
     """The key that a row belongs to."""
-    return row[1:-5].decode()
+    return group_of(row)[1:].decode()
 
 
 class Segments:
     """Where the facts of one key lie."""
 
-    __slots__ = ("_full", "_key", "_obsolete", "_taken")
+    __slots__ = ("_key", "_obsolete", "_small")
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._taken = 0
-        self._full = 0
-        self._obsolete: tuple[int, ...] = ()
+        self._small: tuple[bytes, ...] = ()
+        self._obsolete: tuple[bytes, ...] = ()
 
     def load(self, table: Table) -> list[bytes]:
         """Read all segments."""
-        first = table.get(_row(self._key, 0))
-        if first is None:
-            return []
-        found = [first]
-        self._taken = 1
-        for slot in range(1, RECENT):
-            # All are asked for: a crash can have left a hole.
-            if (stored := table.get(_row(self._key, slot))) is not None:
-                found.append(stored)
-                self._taken = slot + 1
-        while (stored := table.get(_row(self._key, RECENT + self._full))) is not None:
-            found.append(stored)
-            self._full += 1
-        return found
+        rows = table.rows(group(self._key))
+        self._small = tuple(row for row, stored in rows.items() if len(stored) < FULL_BYTES)
+        return list(rows.values())
 
     def append(self, table: Table, news: list[bytes], merged: Callable[[list[bytes]], bytes]) -> None:
         """Add the segments of one flush; `merged` makes one of several."""
-        if self._obsolete:
-            for slot in self._obsolete:
-                table.pop(_row(self._key, slot), None)
-            self._obsolete = ()
-        small = []
-        for stored in news:
-            if len(stored) >= FULL_BYTES and (self._taken or self._full):
-                self._add_full(table, stored)
-            else:
-                small.append(stored)
-        if self._taken + len(small) <= RECENT:
-            for stored in small:
-                table[_row(self._key, self._taken)] = stored
-                self._taken += 1
-            return
-        recent = [table[row] for slot in range(RECENT) if (row := _row(self._key, slot)) in table]
-        whole = merged([*recent, *small])
-        self._obsolete = tuple(range(1, RECENT))
-        if len(whole) >= FULL_BYTES and recent:
-            self._add_full(table, whole)
-            self._taken = 0
-        else:
-            table[_row(self._key, 0)] = whole
-            self._taken = 1
+        for row in self._obsolete:
+            table.pop(row, None)
+        self._obsolete = ()
+        small = [stored for stored in news if len(stored) < FULL_BYTES]
+        large = [stored for stored in news if len(stored) >= FULL_BYTES]
+        if len(self._small) + len(small) > RECENT:
+            small = [merged([*(table[row] for row in self._small if row in table), *small])]
+            self._obsolete, self._small = self._small, ()
+        for stored in large + small:
+            self._add(table, stored)
 
-    def rewrite(self, table: Table, change: Callable[[bytes], bytes | None], empty: bytes) -> None:
+    def rewrite(self, table: Table, change: Callable[[bytes], bytes | None]) -> None:
         """Put something else in the place of each segment, None where nothing is left of it.
 
-        No fact leaves its row for another, so that here too any subset of the writes may be lost. While anything is
-        left, `empty` takes the place of the rows by which others are found.
+        No fact leaves its row for another, so that here too any subset of the writes may be lost.
         """
-        needed = {_row(self._key, slot) for slot in (0, *range(RECENT, RECENT + self._full))}
-        rows = needed | {_row(self._key, slot) for slot in range(RECENT)}
-        changed = {row: change(table[row]) for row in sorted(rows) if row in table}
-        anything_left = any(stored is not None for stored in changed.values())
-        for row, stored in changed.items():
-            if stored is not None:
-                table[row] = stored
-            elif anything_left and row in needed:
-                table[row] = empty
-            else:
+        for row, stored in [*table.rows(group(self._key)).items()]:
+            changed = change(stored)
+            if changed is None:
                 del table[row]
+            else:
+                table[row] = changed
 
-    def _add_full(self, table: Table, stored: bytes) -> None:
-        table[_row(self._key, RECENT + self._full)] = stored
-        self._full += 1
+    def _add(self, table: Table, stored: bytes) -> None:
+        row = group(self._key) + _WRITER + next(_COUNTER).to_bytes(_COUNTER_BYTES, "big")
+        table[row] = stored
+        if len(stored) < FULL_BYTES:
+            self._small += (row,)

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from streams.segments import Segments, Table, is_segment, key_of
+from streams.segments import Segments, is_segment, key_of
+from streams.table import Table
 
 MEMORY: Final = 384 * 2**20
 """Bytes of objects that a stage keeps at hand, about."""
@@ -128,7 +129,7 @@ class Kept(Generic[K]):
         """Change what is stored of a key, segment by segment; the object is made of it again when it is asked for."""
         segments = Segments(key)
         segments.load(table)
-        segments.rewrite(table, change, self._merged([]))
+        segments.rewrite(table, change)
         self._let_go(key)
 
     def drop(self) -> None:

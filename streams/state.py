@@ -2,10 +2,12 @@
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
+
+from streams.table import SUFFIX, Table
 
 FORMAT: Final = 1
 _APPLICATION: Final = 0x5249434F  # what tells a state file from the database of another program
@@ -15,7 +17,7 @@ class StateError(Exception):
     """The state can't be used, with the reason and what to do in one line."""
 
 
-class Rows(MutableMapping[bytes, bytes]):
+class Rows(Table):
     """A table of the state file as a mapping. Writes are held back until the transaction ends."""
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
@@ -64,6 +66,13 @@ class Rows(MutableMapping[bytes, bytes]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def rows(self, group: bytes) -> Mapping[bytes, bytes]:
+        """The rows of a group."""
+        self.write()
+        query = f"SELECT key, value FROM {self._name} WHERE key BETWEEN ? AND ? AND length(key) = ?"
+        ends = group + b"\0" * SUFFIX, group + b"\xff" * SUFFIX
+        return dict(self._connection.execute(query, (*ends, len(group) + SUFFIX)))
 
     def write(self) -> None:
         """Hand held-back writes to the database; the transaction decides whether they last."""

@@ -16,8 +16,8 @@ from streams.offers import Offers
 from streams.outbox import Message, Outbox
 from streams.people import People
 from streams.rows import Changes, PartitionRows
-from streams.segments import Table
 from streams.snapshots import Due, snapshot
+from streams.table import Table
 from streams.topics import OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
 
 HOUR_MS: Final = 3_600_000

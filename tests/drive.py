@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from spread.events import AnyEvent, Rejected, decode
 from spread.offer import Offer
 from streams.health import Health
 from streams.pipeline import Pipeline
-from streams.segments import Table
 from streams.stage import MEMORY
+from streams.table import MemoryTable, Table, group_of
 from tests.oracle import NAMING_AN_OFFER, answer
 from tests.worlds import NOON, Event
 
@@ -88,8 +88,8 @@ class Drive:
         retention_ms: int | None = None,
         memory: int = MEMORY,
     ) -> None:
-        self.people: Table = {} if people is None else people
-        self.offers: Table = {} if offers is None else offers
+        self.people: Table = MemoryTable() if people is None else people
+        self.offers: Table = MemoryTable() if offers is None else offers
         self._retention_ms, self._memory = retention_ms, memory
         self.health = Health()
         self.pipeline = Pipeline(self.people, self.offers, self.health, retention_ms=retention_ms, memory=memory)
@@ -124,7 +124,7 @@ def run(events: Sequence[Event]) -> Report:
     return drive.report(offers_named(events))
 
 
-class Recorded(MutableMapping[bytes, bytes]):
+class Recorded(Table):
     """A table that keeps the log of its writes since it was last safe, so that a part of them can be lost."""
 
     def __init__(self) -> None:
@@ -148,6 +148,10 @@ class Recorded(MutableMapping[bytes, bytes]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def rows(self, group: bytes) -> Mapping[bytes, bytes]:
+        """Look for the rows of a group."""
+        return {row: value for row, value in self._rows.items() if group_of(row) == group}
 
     @property
     def unsafe(self) -> int:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.segments import FULL_BYTES, RECENT, Segments, Table, key_of
+from streams.segments import FULL_BYTES, RECENT, Segments, key_of
+from streams.table import MemoryTable, Table
 from tests.drive import Recorded, torn
 
 EACH = FULL_BYTES // (RECENT + 1) + 8
@@ -71,7 +72,7 @@ def without(gone: set[int]) -> Callable[[bytes], bytes | None]:
 @given(st.data())
 def test_what_is_taken_out_is_gone(data: st.DataObject) -> None:
     """Once facts were taken out, rows hold the others alone, and more facts can be added."""
-    table: dict[bytes, bytes] = {}
+    table = MemoryTable()
     segments, facts = Segments("key"), set[int]()
     segments.load(table)
     for fact in range(data.draw(st.integers(0, 40), label="before")):
@@ -81,7 +82,7 @@ def test_what_is_taken_out_is_gone(data: st.DataObject) -> None:
         gone = data.draw(st.sets(st.sampled_from(sorted(facts)))) if facts else set[int]()
         again = Segments("key")
         again.load(table)
-        again.rewrite(table, without(gone), b"")
+        again.rewrite(table, without(gone))
         facts -= gone
         assert read(table, "key") == facts
         assert facts_in(table.values()) == facts
@@ -103,18 +104,30 @@ def test_a_crash_amid_a_rewriting_loses_nothing_that_stays(data: st.DataObject) 
         segments.append(table, [stored([fact])], merged)
         table.save()
     gone = data.draw(st.just(facts) | st.sets(st.sampled_from(sorted(facts))))
-    segments.rewrite(table, without(gone), b"")
+    segments.rewrite(table, without(gone))
     table.crash(data.draw(torn(table), label="kept"))
     again = Segments("key")
     assert facts - gone <= facts_in(again.load(table)) <= facts
-    again.rewrite(table, without(gone), b"")
+    again.rewrite(table, without(gone))
     assert read(table, "key") == facts - gone
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
+def test_writers_that_do_not_know_of_each_other_lose_nothing(turns: list[int]) -> None:
+    """One that was thought dead and writes on, beside those that took its place, overwrites no fact of theirs."""
+    table = MemoryTable()
+    writers = [Segments("key") for _ in range(3)]
+    for writer in writers:
+        writer.load(table)
+    for fact, turn in enumerate(turns):
+        writers[turn].append(table, [stored([fact])], merged)
+    assert read(table, "key") == set(range(len(turns)))
 
 
 @given(st.lists(st.sampled_from(KEYS), max_size=40))
 def test_keys_do_not_mix(turns: list[str]) -> None:
     """Keys that begin alike keep their facts apart, and every row tells its key."""
-    table: dict[bytes, bytes] = {}
+    table = MemoryTable()
     segments = {key: Segments(key) for key in KEYS}
     facts: dict[str, set[int]] = {key: set() for key in KEYS}
     for fact, key in enumerate(turns):

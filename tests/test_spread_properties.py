@@ -17,8 +17,8 @@ from spread.facts import digest
 from spread.reach import Reach
 from spread.report import CascadeLine, EdgeLine, Edges
 from spread.velocity import Curve
-from streams.segments import Table
 from streams.stage import MEMORY
+from streams.table import Table
 from tests.drive import Crash, Drive, expected, offers_named, question, report_of, run, torn
 from tests.oracle import ACTS
 from tests.worlds import ACCOUNTS, CROWD, NOON, OUTSIDERS, PEOPLE, Event, redelivered, worlds
