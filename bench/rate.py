@@ -32,7 +32,8 @@ _ACCOUNTS: Final = 150_000
 
 def measure() -> list[Result]:
     """The rate of the stages as a part of the rate of the decoder."""
-    lines, offers = _events()
+    events, offers = shares(SHARES)
+    lines = [msgspec.json.encode(event) for event in events]
     decoding, spreading = [], []
     for _ in range(_ROUNDS):
         decoding.append(_decode(lines))
@@ -74,17 +75,17 @@ def _spread(lines: list[bytes], offers: int) -> float:
     return process_time() - started
 
 
-def _events() -> tuple[list[bytes], int]:
-    """Events as lines in the order of their time, and the number of their offers."""
+def shares(n: int) -> tuple[list[dict[str, Any]], int]:
+    """Some `n` shares and their posts in the order of their time, and the number of their offers."""
     random = Random(1)
     events: list[dict[str, Any]] = []
     for offer in count():
-        if len(events) - offer >= SHARES:
+        if len(events) - offer >= n:
             break
         size = min(_LARGEST, 3 + int(5 * random.paretovariate(0.9)))
         events.extend(_offer(offer, size, random))
     events.sort(key=lambda event: event["at"])
-    return [msgspec.json.encode(event) for event in events], offer
+    return events, offer
 
 
 def _offer(number: int, size: int, random: Random) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from spread import report
 from spread.offer import Offer
 
 EVERY_S: Final = 5.0
-AT_ONCE: Final = 50
+AT_ONCE: Final = 25
 
 
 class Due:

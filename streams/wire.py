@@ -25,7 +25,13 @@ class _Envelope(msgspec.Struct, array_like=True):
     pairs: list[msgspec.Raw]
 
 
+class _Good(msgspec.Struct, array_like=True):
+    version: int
+    pairs: list[Pair]
+
+
 _TO_MSGPACK: Final = msgspec.msgpack.Encoder()
+_FROM_GOOD: Final = msgspec.msgpack.Decoder(_Good)
 _FROM_ENVELOPE: Final = msgspec.msgpack.Decoder(_Envelope)
 _FROM_PAIR: Final = msgspec.msgpack.Decoder(Pair)
 _TO_JSON: Final = msgspec.json.Encoder()
@@ -47,6 +53,12 @@ def envelope(pairs: list[bytes]) -> bytes:
 
 def open_envelope(message: bytes) -> list[Pair | Rejected]:
     """The items of a message for OFFERS. Raises `NewerVersion`."""
+    try:
+        good = _FROM_GOOD.decode(message)
+        if good.version <= ENCODING:
+            return [*good.pairs]
+    except msgspec.DecodeError:
+        pass  # told apart item by item
     try:
         found = _FROM_ENVELOPE.decode(message)
     except msgspec.DecodeError as error:
