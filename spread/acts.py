@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spread.events import smaller
-from spread.facts import REPLY, ActFact, Change, DeleteFact
+from spread.facts import POST, QUOTE, REPLY, SHARE, ActFact, Change, DeleteFact
 from spread.names import Names
 
 Places = NDArray[np.intp]
@@ -22,6 +22,7 @@ UNSEEN: Final = -1
 NONE: Final = -1
 """No `via`, no follower count, no known account."""
 
+_IS_NODE: Final = np.array([kind in (POST, QUOTE, SHARE) for kind in (*range(4), UNSEEN)])
 _NEW: Final = Change.NEW  # looked up for every act
 _UNSEEN, _ZERO_BYTES = array("b", (UNSEEN,)), array("b", (0,))
 _NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("q", (0,))
@@ -127,8 +128,7 @@ class Acts:
 
     def nodes(self) -> Places:
         """The nodes of all cascades of this offer, living or not."""
-        kind = np.asarray(self.kind)
-        nodes = np.flatnonzero((kind != UNSEEN) & (kind != REPLY))
+        nodes: Places = _IS_NODE[np.asarray(self.kind)].nonzero()[0]
         if self.placed or self.elsewhere:
             nodes = np.array([node for node in nodes.tolist() if self.shown(node)], dtype=np.intp)
         return nodes

@@ -15,6 +15,15 @@ def distinct(values: NDArray[_N]) -> NDArray[_N]:
     """
     if len(values) < 2:
         return values
-    values = np.sort(values)
-    different: NDArray[_N] = values[np.append(True, values[1:] != values[:-1])]
+    values = values.copy()
+    values.sort()
+    different: NDArray[_N] = values[is_first(values)]
     return different
+
+
+def is_first(values: NDArray[_N]) -> NDArray[np.bool_]:
+    """Of sorted values, at least one, whether each is the first of its kind."""
+    first = np.empty(len(values), bool)
+    first[0] = True
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return first

@@ -6,7 +6,7 @@ rarely comes (a second delivery that differs, an erasure, an assignment).
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from spread import reach, report
 from spread import velocity as speed
 from spread.acts import NONE, Places
-from spread.arrays import distinct
+from spread.arrays import distinct, is_first
 from spread.evidence import Evidence
 from spread.facts import REPLY, Digests
-from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, INFERRED, Parents
+from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, EXPOSURES, INFERRED, Parents
 
 
 class Offer(Evidence):
@@ -50,8 +50,9 @@ class Offer(Evidence):
         if self._lines is None:
             living = self._living()
             roots = self._column(self._acts.root)[living]
-            order = np.argsort(roots, kind="stable")
-            parts = np.split(living[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(order) else []
+            order = roots.argsort(kind="stable")
+            starts = is_first(roots[order]).nonzero()[0].tolist() if len(order) else []
+            parts = [living[order[start:end]] for start, end in pairwise([*starts, len(order)])]
             foreign = self._foreign_deletes()
             lines = [self._cascade(self._acts.root[int(part[0])], part, foreign) for part in parts]
             self._lines = sorted(lines, key=lambda line: line.root)
@@ -62,11 +63,11 @@ class Offer(Evidence):
         cascades = self.cascades()
         living = self._living()
         acts, parents = self._acts, self._parents
-        network = self._column(acts.network)[living]
+        network, actor = self._column(acts.network)[living], self._column(acts.actor)[living]
         networks = {}
         for number in distinct(network).tolist():
-            there = living[network == number]
-            networks[acts.networks[number]] = report.OnNetwork(len(there), self._participants(there))
+            there = actor[network == number]
+            networks[acts.networks[number]] = report.OnNetwork(len(there), len(distinct(there)))
         if len(cascades) == 1:
             reached, max_breadth = cascades[0].reach, cascades[0].max_breadth
         else:
@@ -78,7 +79,7 @@ class Offer(Evidence):
             self.id,
             len(cascades),
             len(living),
-            self._participants(living) if len(networks) != 1 else next(iter(networks.values())).participants,
+            len(distinct(actor)) if len(networks) != 1 else next(iter(networks.values())).participants,
             self._replies(),
             max((cascade.depth for cascade in cascades), default=0),
             max_breadth,
@@ -178,8 +179,9 @@ class Offer(Evidence):
         shape = parents.forest.shapes[parents.head(root)]
         at = self._column(acts.at)[living]
         others = living[living != root]
-        basis = self._column(parents.basis)[others]
-        exposure = self._column(parents.exposure)[others]
+        basis = np.bincount(self._column(parents.basis)[others], minlength=len(BASES)).tolist()
+        # One off, as NONE is -1.
+        exposure = np.bincount(self._column(parents.exposure)[others] + 1, minlength=1 + len(EXPOSURES)).tolist()
         seen = acts.is_root(root)
         networks = {acts.networks[n] for n in distinct(self._column(acts.network)[living]).tolist()}
         broken = sum(1 for node in parents.broken if acts.root[node] == root and parents.forest.size[node])
@@ -189,12 +191,12 @@ class Offer(Evidence):
             seen,
             acts.networks[acts.network[root]] if seen else min(networks),
             len(living),
-            self._participants(living),
+            len(distinct(self._column(acts.actor)[living])),
             shape.depth,
             shape.max_breadth,
             report.rounded(shape.structural_virality),
-            report.Edges(*(int((basis == kind).sum()) for kind in (DECLARED, INFERRED, ASSUMED))),
-            report.Exposure(*(int((exposure == kind).sum()) for kind in (BY_ROOT, BY_OTHERS, BY_NONE))),
+            report.Edges(basis[DECLARED], basis[INFERRED], basis[ASSUMED]),
+            report.Exposure(exposure[1 + BY_ROOT], exposure[1 + BY_OTHERS], exposure[1 + BY_NONE]),
             self._reach(living, [root]),
             int(at.min()),
             int(at.max()),
@@ -208,9 +210,11 @@ class Offer(Evidence):
         actor, network = self._column(acts.actor)[living], self._column(acts.network)[living]
         if len(acts.networks) > 1:  # an account seen on two networks is taken with the first by name
             rank = np.argsort(np.argsort([acts.networks[n] for n in range(len(acts.networks))]))
-            order = np.lexsort((rank[network], actor))
-            actor, network = actor[order], network[order]
-        accounts, first = np.unique(actor, return_index=True)
+            by_rank = rank[network].argsort(kind="stable")
+            actor, network = actor[by_rank], network[by_rank]
+        order = actor.argsort(kind="stable")
+        first = order[is_first(actor[order])]
+        accounts = actor[first]
         known = {}
         if self._ties:
             audiences = ((place, self._audience(account)) for place, account in enumerate(accounts.tolist()))
@@ -230,10 +234,10 @@ class Offer(Evidence):
             actor, at = self._column(acts.actor)[nodes], self._column(acts.at)[nodes]
             order = np.lexsort((at, actor))
             nodes, actor, at = nodes[order], actor[order], at[order]
-            last = np.append(actor[1:] != actor[:-1], True)
+            last = is_first(actor[::-1])[::-1]
             latest = nodes[last]
-            same = np.flatnonzero(~last[:-1] & (at[1:] == at[:-1])).tolist()
-            place = np.cumsum(last) - last
+            same = ((actor[1:] == actor[:-1]) & (at[1:] == at[:-1])).nonzero()[0].tolist()
+            place = np.cumsum(last) - last if same else last
             for one in same:  # equal moments: the greater id is the later
                 for node in (int(nodes[one]), int(nodes[one + 1])):
                     if acts.earlier(int(latest[place[one]]), node):
@@ -267,13 +271,10 @@ class Offer(Evidence):
         shares = living[living != self._column(self._acts.root)[living]]
         return np.sort(self._column(self._acts.at)[shares])
 
-    def _participants(self, living: Places) -> int:
-        return len(distinct(self._column(self._acts.actor)[living]))
-
     def _replies(self) -> int:
         acts = self._acts
-        replies = np.flatnonzero((self._column(acts.kind) == REPLY) & (self._column(acts.gone) == 0)).tolist()
-        return sum(1 for reply in replies if acts.shown(reply)) if acts.placed or acts.elsewhere else len(replies)
+        replies = (self._column(acts.kind) == REPLY).nonzero()[0]
+        return sum(1 for reply in replies.tolist() if not acts.gone[reply] and acts.shown(reply))
 
     def _foreign_deletes(self) -> dict[int, int]:
         """By root, the deletes of its acts that another account sent."""

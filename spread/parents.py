@@ -79,20 +79,20 @@ class Parents:
         heads = root[below]
         for one, stand_in in self._stand_ins.items():
             heads[heads == one] = stand_in
+        self._against_clock = False
         declared = self._declare(below, every)
-        gone = np.asarray(acts.gone)[below]
-        parents = np.where(declared >= 0, declared, heads).tolist()
-        asked = (declared < 0) & (gone == 0)
-        np.asarray(self.basis)[below] = np.where(declared >= 0, DECLARED, ASSUMED)
-        np.asarray(self.exposure)[below] = np.where(asked, BY_NONE, NONE)
+        known, lives = declared >= 0, np.asarray(acts.gone)[below] == 0
+        parents = np.where(known, declared, heads).tolist()
+        np.asarray(self.basis)[below] = np.where(known, DECLARED, ASSUMED)
+        np.asarray(self.exposure)[below] = np.where(lives > known, BY_NONE, NONE)
         if self._has_ties:
-            for place in np.flatnonzero(asked).tolist():
+            for place in (lives > known).nonzero()[0].tolist():
                 node = nodes[place]
                 parents[place], self.basis[node], self.exposure[node] = self._decide(node)
         if self._against_clock:
             self._break_loops(nodes, parents)
         heads_of = [self.head(one) for one in roots]
-        self.forest.build(heads_of, nodes, parents, (gone == 0).astype(int).tolist())
+        self.forest.build(heads_of, nodes, parents, lives.tolist())
         for head in heads_of:
             if head < len(acts):
                 self.forest.set_weight(head, int(acts.is_living(head)), head)
@@ -180,17 +180,20 @@ class Parents:
     def _declare(self, nodes: Places, every: Places) -> NDArray[np.int32]:
         """Decide where the `via` of all these nodes lead, `every` being all there are."""
         acts = self._acts
-        root, at = np.asarray(acts.root), np.asarray(acts.at)
-        is_node = np.zeros(len(root), bool)
-        is_node[every] = True
         declared = np.asarray(acts.via)[nodes]
-        right_there = is_node[declared] & (root[declared] == root[nodes]) & (declared != nodes)
-        for place in np.flatnonzero((declared != NONE) & ~right_there).tolist():
-            declared[place] = self._declared_parent(int(nodes[place]))
-        np.asarray(self._declared)[nodes] = declared
-        late = np.flatnonzero((declared >= 0) & (at[nodes] <= at[declared]))
-        pairs = zip(nodes[late].tolist(), declared[late].tolist(), strict=True)
-        self._against_clock = any(acts.earlier(node, parent) for node, parent in pairs)
+        named = (declared != NONE).nonzero()[0]
+        if len(named):
+            root, at = np.asarray(acts.root), np.asarray(acts.at)
+            is_node = np.zeros(len(root), bool)
+            is_node[every] = True
+            child, via = nodes[named], declared[named]
+            right_there = is_node[via] & (root[via] == root[child]) & (via != child)
+            for place in named[~right_there].tolist():
+                declared[place] = self._declared_parent(int(nodes[place]))
+            np.asarray(self._declared)[nodes] = declared
+            late = ((declared >= 0) & (at[nodes] <= at[declared])).nonzero()[0]
+            pairs = zip(nodes[late].tolist(), declared[late].tolist(), strict=True)
+            self._against_clock = any(acts.earlier(node, parent) for node, parent in pairs)
         return declared
 
     def _declared_parent(self, node: int) -> int:
