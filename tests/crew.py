@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kafka import KafkaProducer
+
+from ricochet.answers import Workers, wait
+from spread.events import Rejected, decode, key
+from spread.partition import partition
+from streams.cluster import Cluster
+from streams.topics import SOCIAL_EVENTS, Layout
 from tests.processes import Child, Ended, address, command, environment, good, until
 
 PARTITIONS = 4
@@ -34,14 +42,57 @@ class Crew:
         child.base = address(child.line('"event": "working"'))
         return child
 
+    def send(self, lines: Sequence[bytes], batch: int = 200, to: int | None = None) -> None:
+        """Send events to their partitions (or all to one), a message for each `batch` of them; singly for 1."""
+        waiting: defaultdict[int, list[bytes]] = defaultdict(list)
+        with KafkaProducer(bootstrap_servers=self.env["RICOCHET_KAFKA"], linger_ms=20) as producer:
+            topic = self.env["RICOCHET_TOPIC_PREFIX"] + SOCIAL_EVENTS
+
+            def message(number: int) -> None:
+                some = waiting.pop(number)
+                producer.send(topic, some[0] if batch == 1 else b"[" + b",".join(some) + b"]", partition=number)
+
+            for line in lines:
+                (event,) = decode(line)
+                of = 0 if isinstance(event, Rejected) else partition(key(event), PARTITIONS)
+                number = of if to is None else to
+                waiting[number].append(line.strip())
+                if len(waiting[number]) == batch:
+                    message(number)
+            for number in [*waiting]:
+                message(number)
+            producer.flush()
+
+    def caught_up(self) -> None:
+        """Wait until the workers have acknowledged everything in both topics, what they sent each other included."""
+        layout = Layout(self.env["RICOCHET_TOPIC_PREFIX"], PARTITIONS, PARTITIONS)
+        with Cluster(self.env["RICOCHET_KAFKA"]) as cluster:
+            wait(cluster, layout, {}, lambda *_: None)
+
+    def report(self, offers: Iterable[str]) -> tuple[bytes, bytes]:
+        """Ask the workers for the report and the edges of some offers, as `replay` writes them."""
+        layout = Layout(self.env["RICOCHET_TOPIC_PREFIX"], PARTITIONS, PARTITIONS)
+        workers = Workers(self.env["RICOCHET_KAFKA"], layout, {})
+        try:
+            asked = sorted(offers)
+            report = [line for offer in asked for line in workers.report_lines(offer)]
+            edges = [line for offer in asked for line in workers.edge_lines(offer)]
+        finally:
+            workers.close()
+        return b"".join(line + b"\n" for line in report), b"".join(line + b"\n" for line in edges)
+
     def kill(self, child: Child) -> None:
         """Kill a worker, as a power cut would."""
         assert child.end(signal.SIGKILL) == -signal.SIGKILL
-        self.hands.remove(child)
+        self._gone(child)
 
     def stop(self, child: Child) -> None:
         """Stop a worker cleanly."""
         assert child.end() == 0, child.said
+        self._gone(child)
+
+    def _gone(self, child: Child) -> None:
+        child.__exit__(None, None, None)
         self.hands.remove(child)
 
     def ready(self, child: Child) -> None:

@@ -1,0 +1,170 @@
+"""Workers on a real Kafka: the same answer as the embedded engine, whoever joins, stops or is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer
+
+from streams.topics import REJECTED
+from tests import real_cascades
+from tests.crew import PARTITIONS, Crew, crew
+from tests.crowd import crowd
+from tests.drive import offers_named
+from tests.processes import ended, good, until
+
+EVENTS = 50_000
+
+
+@pytest.fixture
+def hands(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Crew]:
+    """Give an installation without any worker yet."""
+    with crew(kafka, prefix, tmp_path) as made:
+        yield made
+
+
+def many(n: int) -> list[bytes]:
+    """Give simulated events and, where the folder is set, real ones, shuffled and in part twice, as lines."""
+    lines = crowd(7, n)
+    if (data := real_cascades.folder()) is not None:
+        real = [json.dumps(event).encode() + b"\n" for event in real_cascades.pheme(data / "pheme_dev.jsonl.gz")]
+        lines += real + random.Random(7).sample(real, len(real) // 20)
+        random.Random(8).shuffle(lines)
+    return lines
+
+
+def offers_of(lines: list[bytes]) -> list[str]:
+    """List the offers that lines name."""
+    return offers_named(map(json.loads, lines))
+
+
+def embedded(lines: list[bytes], folder: Path) -> tuple[bytes, bytes]:
+    """Give the report, without its line about the input, and the edges that the embedded engine gives."""
+    (folder / "events.jsonl").write_bytes(b"".join(lines))
+    good("replay", "events.jsonl", "--report", "report", "--edges", "edges", cwd=folder, hang_s=300)
+    report = (folder / "report").read_bytes().splitlines(keepends=True)
+    return b"".join(report[:-1]), (folder / "edges").read_bytes()
+
+
+def assert_same(given: tuple[bytes, bytes], wanted: tuple[bytes, bytes]) -> None:
+    """Hold two reports with their edges against each other, and show the first lines that differ."""
+    if given != wanted:
+        for one, other in zip(given, wanted, strict=True):
+            differing = [
+                f"given  {mine.decode()}\nwanted {right.decode()}"
+                for mine, right in zip(one.splitlines(), other.splitlines(), strict=False)
+                if mine != right
+            ]
+            assert not differing, "\n".join([f"{len(differing)} lines differ", *differing[:5]])
+        assert given == wanted
+
+
+def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_path: Path) -> None:
+    """The same events through Kafka and two workers: report and edges byte for byte those of the embedded engine."""
+    lines = many(EVENTS)
+    hands.start(), hands.start()
+    hands.send(lines)
+    hands.caught_up()
+    assert all(child.events() for child in hands.hands), "both had a part in it"
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+@pytest.mark.parametrize("tables", ["rocksdb", "memory"])
+def test_nothing_is_lost_or_counted_twice_whatever_happens_to_workers(hands: Crew, tmp_path: Path, tables: str) -> None:
+    """Two workers are killed, a third joins, one is stopped, all while events flow: the answer is the same."""
+    hands.env["RICOCHET_TABLES"] = tables
+    lines = many(EVENTS)
+    parts = [lines[part::6] for part in range(6)]
+    first, second = hands.start(), hands.start()
+    hands.send(parts[0])
+    until(lambda: hands.events() > 0, "events flow")
+    hands.kill(first)
+    hands.send(parts[1])
+    first = hands.start()
+    hands.send(parts[2])
+    third = hands.start()
+    hands.ready(third)
+    hands.send(parts[3])
+    hands.kill(second)
+    hands.send(parts[4])
+    hands.start()
+    hands.stop(first)
+    hands.send(parts[5])
+    hands.caught_up()
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def test_single_events_are_as_good_as_batches(hands: Crew, tmp_path: Path) -> None:
+    """A message may be one event."""
+    lines = crowd(3, 2_000)
+    hands.start()
+    hands.send(lines, batch=1)
+    hands.caught_up()
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def test_events_of_a_wrong_partition_are_sent_on(hands: Crew, tmp_path: Path) -> None:
+    """What came to another partition than its own is counted, and taken in all the same."""
+    lines = crowd(4, 2_000)
+    child = hands.start()
+    hands.send(lines, to=1)
+    hands.caught_up()
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+    foreign = child.samples()["ricochet_foreign_events_total", frozenset({("stage", "people")})]
+    assert 0.6 * len(lines) < foreign < len(lines)
+
+
+def test_bad_input_goes_to_the_dead_letters(hands: Crew, tmp_path: Path) -> None:
+    """What is no event is told with its reason and place, no account in it, and the rest of its batch is used."""
+    lines = crowd(5, 400)
+    bad = [b'{"v":1,"id":"x:1","kind":"share","actor":"x:secret","at":"noon","text":"mine"}\n', b"no JSON\n"]
+    hands.start()
+    hands.send([*lines[:200], bad[0], *lines[200:]])
+    hands.send([bad[1]], batch=1)
+    hands.caught_up()
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+    letters = read_all(hands, REJECTED, 2)
+    by_reason = {letter["reason"]: letter for letter in letters}
+    assert by_reason.keys() == {"not JSON", "mistyped field"} or by_reason.keys() == {"not JSON", "missing field"}
+    for letter in letters:
+        assert letter["topic"] == "social-events"
+        assert letter["partition"] in range(PARTITIONS)
+        assert letter["offset"] >= 0
+        assert "secret" not in json.dumps(letter)
+        assert "mine" not in json.dumps(letter)
+
+
+def read_all(hands: Crew, topic: str, n: int) -> list[dict[str, Any]]:
+    """Read so many messages of a topic from its beginning."""
+    found: list[dict[str, Any]] = []
+    consumer = KafkaConsumer(
+        hands.env["RICOCHET_TOPIC_PREFIX"] + topic,
+        bootstrap_servers=hands.env["RICOCHET_KAFKA"],
+        auto_offset_reset="earliest",
+        group_id=None,
+    )
+    try:
+
+        def enough() -> bool:
+            for records in consumer.poll(timeout_ms=500).values():
+                found.extend(json.loads(record.value) for record in records)
+            return len(found) >= n
+
+        until(enough, f"{n} messages in {topic}")
+    finally:
+        consumer.close()
+    return found
+
+
+def test_a_worker_refuses_topics_that_do_not_fit(hands: Crew) -> None:
+    """Topics that are missing or have other partition counts are refused in a line."""
+    args = ("worker", "--port", "0")
+    wrong = ended(*args, cwd=hands.folder, env=hands.env | {"RICOCHET_OFFER_PARTITIONS": "7"})
+    assert "partition" in wrong.complaint()
+    missing = ended(*args, cwd=hands.folder, env=hands.env | {"RICOCHET_TOPIC_PREFIX": "nobody-"})
+    assert "missing" in missing.complaint()
