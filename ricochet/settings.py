@@ -24,14 +24,14 @@ from pydantic_settings import (
 )
 
 from ricochet.errors import RicochetError
+from spread.events import DAY_MS
+from spread.hashing import Hashing
 from streams.topics import Layout
 
 PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
-
-
-_DAY_MS: Final = 86_400_000
+_KEY_LENGTH: Final = 16
 
 
 class KafkaOptions(BaseModel):
@@ -130,15 +130,24 @@ class Settings(BaseSettings):
         "rocksdb", description="Where a worker keeps its tables: on disk, or in memory and read anew at each start."
     )
     memory_mb: int = Field(768, ge=16, description="Megabytes of objects that a worker keeps at hand, about.")
+    hash_key: SecretStr | None = Field(
+        None,
+        min_length=_KEY_LENGTH,
+        description="Secret key that accounts and other people's posts are hashed with on their way to Kafka.",
+    )
+    hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
+    own: Annotated[list[str], NoDecode] = Field(
+        [], description="The employer's accounts and posts (network:id), which stay readable."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
     )
 
-    @field_validator("tail", mode="before")
+    @field_validator("tail", "own", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """Read one path, or a JSON list of them."""
+        """Read one entry, or a JSON list of them."""
         if not isinstance(value, str):
             return value
         return json.loads(value) if value.lstrip().startswith("[") else [value]
@@ -158,7 +167,23 @@ class Settings(BaseSettings):
     @property
     def retention_ms(self) -> int:
         """The retention in ms."""
-        return self.retention_days * _DAY_MS
+        return self.retention_days * DAY_MS
+
+    @property
+    def hashing(self) -> Hashing | None:
+        """How names are hashed at the door, None where they are not."""
+        key = self.hash_key.get_secret_value() if self.hash_key else ""
+        if self.hash_key_file is not None:
+            if key:
+                raise RicochetError("settings hash_key and hash_key_file: give one of them")
+            try:
+                key = self.hash_key_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                raise RicochetError(f"setting hash_key_file: {self.hash_key_file}: {why}") from None
+            if len(key) < _KEY_LENGTH:
+                raise RicochetError(f"setting hash_key_file: a key has at least {_KEY_LENGTH} characters")
+        return Hashing(key.encode(), frozenset(self.own)) if key else None
 
     @property
     def layout(self) -> Layout:
@@ -168,8 +193,8 @@ class Settings(BaseSettings):
             self.social_partitions,
             self.offer_partitions,
             self.replication,
-            self.event_retention_days * _DAY_MS,
-            self.alert_retention_days * _DAY_MS,
+            self.event_retention_days * DAY_MS,
+            self.alert_retention_days * DAY_MS,
         )
 
 

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Meta, field
 
 MAX_BATCH: Final = 5_000
+MAX_MESSAGE_BYTES: Final = 8 * 2**20
+"""The longest message that any topic takes: an event with lists of 5,000 accounts fits."""
 MAX_ID_BYTES: Final = 512
 MAX_TEXT_BYTES: Final = 64 * 1024
 DAY_MS: Final = 86_400_000

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from spread.events import DAY_MS, MAX_MESSAGE_BYTES
+
 SOCIAL_EVENTS: Final = "social-events"
 OFFERS: Final = "offers"
 OFFER_EVENTS: Final = "offer-events"
@@ -19,11 +21,7 @@ REJECTED: Final = "rejected"
 PEOPLE_TABLE: Final = "people"
 OFFERS_TABLE: Final = "offers"
 
-MAX_MESSAGE_BYTES: Final = 8 * 2**20
-"""The longest message that any topic takes. Lists of 5,000 accounts fit, and so does a merged segment of a table."""
-
 _HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 24 * _HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class Layout:
     social_partitions: int = 8
     offer_partitions: int = 8
     replication: int = 1
-    event_retention_ms: int = 7 * _DAY_MS
-    alert_retention_ms: int = 90 * _DAY_MS
+    event_retention_ms: int = 7 * DAY_MS
+    alert_retention_ms: int = 90 * DAY_MS
 
     @property
     def app(self) -> str:
@@ -95,7 +93,7 @@ def topics(layout: Layout) -> list[Topic]:
 
 def _kept_for(ms: int) -> dict[str, str]:
     # A segment goes when its newest message is too old: one that spans a day keeps its oldest a day too long.
-    return {"cleanup.policy": "delete", "retention.ms": str(ms), "segment.ms": str(min(ms, _DAY_MS))}
+    return {"cleanup.policy": "delete", "retention.ms": str(ms), "segment.ms": str(min(ms, DAY_MS))}
 
 
 def _compacted() -> dict[str, str]:
@@ -103,6 +101,6 @@ def _compacted() -> dict[str, str]:
     return {
         "cleanup.policy": "compact",
         "segment.ms": str(6 * _HOUR_MS),
-        "max.compaction.lag.ms": str(_DAY_MS),
-        "delete.retention.ms": str(_DAY_MS),
+        "max.compaction.lag.ms": str(DAY_MS),
+        "delete.retention.ms": str(DAY_MS),
     }

@@ -31,6 +31,9 @@ VALUES: dict[str, tuple[str, str]] = {
     "replication": ("3", "3"),
     "event_retention_days": ("3", "3"),
     "alert_retention_days": ("10", "10"),
+    "hash_key": ('"0123456789abcdef"', "**********"),
+    "hash_key_file": ('"hash.key"', "hash.key"),
+    "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
     "log_format": ('"json"', "json"),
     "log_level": ('"error"', "error"),
 }
@@ -129,6 +132,7 @@ def test_the_command_line_beats_the_environment_and_the_file(tmp_path: Path) -> 
         ('host = ""', "host"),
         ('topic_prefix = "a b"', "topic_prefix"),
         ("replication = 0", "replication"),
+        ('hash_key = "short"', "hash_key"),
         ('kafka = "broker:port"', "kafka"),
         ('kafka_options = { security_protocol = "TLS" }', "kafka_options.security_protocol"),
         ('kafka_options = { acks = "0" }', "kafka_options.acks"),
@@ -188,6 +192,26 @@ def test_secrets_are_hidden_and_reach_the_client(tmp_path: Path, monkeypatch: py
         "ssl_cafile": "ca.pem",
         "ssl_check_hostname": False,
     }
+
+
+def test_the_hash_key_stands_in_a_setting_or_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either gives the same names; without a key nothing is hashed; both, or too short a key, are refused."""
+    secret = "0123456789abcdef"
+    (tmp_path / "key").write_text(f"{secret}\n")
+    (tmp_path / "short").write_text("short\n")
+    assert load().hashing is None
+    monkeypatch.setenv("RICOCHET_OWN", "x:acme")
+    from_file, from_setting = load(hash_key_file=tmp_path / "key").hashing, load(hash_key=secret).hashing
+    assert from_file is not None
+    assert from_setting is not None
+    assert from_file.name("x:ana") == from_setting.name("x:ana") != "x:ana"
+    assert from_file.name("x:acme") == "x:acme"
+    with pytest.raises(RicochetError, match="one of them"):
+        _ = load(hash_key_file=tmp_path / "key", hash_key=secret).hashing
+    with pytest.raises(RicochetError, match=r"none: No such file"):
+        _ = load(hash_key_file=tmp_path / "none").hashing
+    with pytest.raises(RicochetError, match="at least 16"):
+        _ = load(hash_key_file=tmp_path / "short").hashing
 
 
 def test_wrong_settings_are_one_line_whatever_the_command(tmp_path: Path) -> None:
