@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from connectors.door import DoorError
 from ricochet import demo as demo_
-from ricochet import kafka_cli, live, logs, settings, web
+from ricochet import kafka_cli, live, logs, publisher, settings, web
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
 from spread.events import Rejected
@@ -92,9 +93,13 @@ def run(tail: tuple[Path, ...], state: Path | None, host: str | None, port: int 
 @ricochet.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
-    "--to", type=click.Choice(["embedded"]), default="embedded", show_default=True, help="Where the events go."
+    "--to",
+    type=click.Choice(["embedded", "kafka"]),
+    default="embedded",
+    show_default=True,
+    help="Where the events go: through an engine in this process, or to the workers' topic.",
 )
-@click.option("--state", type=_PATH, help="Keep the state in this file; without it, it is thrown away.")
+@click.option("--state", type=_PATH, help="Keep the embedded engine's state in this file, and not only until the end.")
 @click.option(
     "--speed",
     default=0.0,
@@ -109,16 +114,28 @@ def replay(
 ) -> None:
     """Take events from files (JSON lines; `-` is standard input, `.gz` is unpacked) through the pipeline.
 
-    The events are already hashed, or not personal. Bad lines are counted and named on stderr; the rest is used.
+    The events are already hashed, or not personal; on the way to Kafka they are hashed if the settings hold a key. Bad
+    lines are counted and named on stderr; the rest is used.
     """
-    del to  # one engine so far
-    with _engine(state, None) as engine, _progress(files, speed) as progress:
-        rejected = _Rejections()
-        census = replay_.replay(files, engine, speed=speed, progress=progress, on_rejected=rejected.add)
-        if report is not None:
-            replay_.write_report(engine, census.offers, report, census.line())
-        if edges is not None:
-            replay_.write_edges(engine, census.offers, edges)
+    rejected = _Rejections()
+    with _progress(files, speed) as progress:
+        if to == "kafka":
+            if state is not None:
+                raise click.UsageError("--state is for --to embedded")
+            if report is not None or edges is not None:
+                raise click.UsageError("--report and --edges are for --to embedded")
+            kafka_cli.quiet()
+            published = publisher.publish(
+                files, settings.load(), speed=speed, progress=progress, on_rejected=rejected.add
+            )
+            census = published.census
+        else:
+            with _engine(state, None) as engine:
+                census = replay_.replay(files, engine.feed, speed=speed, progress=progress, on_rejected=rejected.add)
+                if report is not None:
+                    replay_.write_report(engine, census.offers, report, census.line())
+                if edges is not None:
+                    replay_.write_edges(engine, census.offers, edges)
     rejected.sum_up()
     line = census.line()
     counts = f"{line.events:,} events, {line.rejected:,} rejected, {line.duplicates:,} duplicates"
@@ -170,7 +187,7 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
-    except (RicochetError, StateError, ClusterError) as error:
+    except (RicochetError, StateError, ClusterError, DoorError) as error:
         sys.exit(_fail(str(error)))
     except click.ClickException as error:
         sys.exit(_fail(error.format_message()))

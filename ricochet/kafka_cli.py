@@ -69,6 +69,11 @@ def check() -> int:
 def _connected() -> Iterator[tuple[Settings, Cluster]]:
     """The settings, and a connection to their cluster."""
     chosen = settings.load()
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, in a line
+    quiet()
     with Cluster(chosen.kafka, chosen.kafka_options.client()) as cluster:
         yield chosen, cluster
+
+
+def quiet() -> None:
+    """Keep Kafka's client from logging: what goes wrong in a command is said once, in a line."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)

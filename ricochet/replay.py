@@ -1,4 +1,4 @@
-"""Replay: events from files through the embedded engine, with a report at the end."""
+"""Replay: events from files to the embedded engine or to the door, counted on the way; and the report of an engine."""
 
 import os
 import sys
@@ -48,13 +48,13 @@ class Census:
 
 def replay(
     files: Iterable[str],
-    engine: Embedded,
+    feed: Callable[[list[AnyEvent]], object],
     *,
     speed: float = 0,
     progress: Callable[[int], None] = lambda _: None,
     on_rejected: Callable[[str, int, Rejected], None] = lambda *_: None,
 ) -> Census:
-    """Feed files to the engine and count what they held.
+    """Feed files, a batch at a time, to whatever takes events, and count what they held.
 
     With a `speed` above 0 event time passes that many times faster than the clock. `progress` is told the bytes read.
     """
@@ -72,17 +72,17 @@ def replay(
                     on_rejected(file, number, result)
                     continue
                 if pace is not None and pace.waits_for(result.at):
-                    engine.feed(batch)
+                    feed(batch)
                     batch = []
                     pace.wait()
                 batch.append(result)
             if len(batch) >= _BATCH:
-                engine.feed(batch)
+                feed(batch)
                 batch = []
                 progress(before + position)
         before += 0 if file == "-" else os.path.getsize(file)
         progress(before)
-    engine.feed(batch)
+    feed(batch)
     return census
 
 

@@ -1,0 +1,46 @@
+"""Brings files of events to Kafka, through the door."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from connectors.door import Door
+from ricochet.errors import RicochetError
+from ricochet.replay import Census, replay
+from ricochet.settings import Settings
+from spread.events import Rejected
+from streams.cluster import Cluster
+from streams.topics import SOCIAL_EVENTS, topics
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the files held, and by partition of `social-events` the offset that a worker must have passed to know it."""
+
+    census: Census
+    positions: dict[int, int]
+
+
+def open_door(settings: Settings) -> Door:
+    """The door of this installation. Raises `RicochetError` where its topics are not as they should be."""
+    options = settings.kafka_options.client()
+    with Cluster(settings.kafka, options) as cluster:
+        faults = cluster.check(topics(settings.layout))
+    if faults:
+        more = f" (and {len(faults) - 1} more, see `ricochet topics check`)" if len(faults) > 1 else ""
+        raise RicochetError(f"{faults[0]}{more}")
+    return Door(settings.kafka, settings.layout.name(SOCIAL_EVENTS), options=options, hashing=settings.hashing)
+
+
+def publish(
+    files: Iterable[str],
+    settings: Settings,
+    *,
+    speed: float = 0,
+    progress: Callable[[int], None] = lambda _: None,
+    on_rejected: Callable[[str, int, Rejected], None] = lambda *_: None,
+) -> Published:
+    """Bring files to Kafka, and return when it has acknowledged all of their events."""
+    with open_door(settings) as door:
+        census = replay(files, door.publish, speed=speed, progress=progress, on_rejected=on_rejected)
+        door.flush()
+        return Published(census, door.positions())
