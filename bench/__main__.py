@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import append, memory, rate
+from bench import append, memory, publisher, rate
 from bench.result import Result
 
 MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
     "rate": rate.measure,
     "memory": memory.measure,
     "append": append.measure,
+    "publisher": publisher.measure,
 }
 
 
