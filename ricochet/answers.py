@@ -19,8 +19,8 @@ from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS, SPREAD, Layout
 PATIENCE_S: Final = 120.0
 """So long nothing may happen before it is called an error."""
 _PAUSE_S: Final = 0.2
-_ROUNDS: Final = 4
-"""What a person's assignment or an erasure sends goes from stage to stage as often."""
+_ROUNDS: Final = 10
+"""What an assignment or an erasure sends goes from stage to stage a few times; what others send meanwhile may go on."""
 _LATEST: Final = 100
 
 

@@ -162,6 +162,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
 
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
+ricochet.add_command(kafka_cli.doctor)
 
 
 @ricochet.command("settings")

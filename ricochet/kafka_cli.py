@@ -8,6 +8,7 @@ import click
 
 from ricochet import logs, settings
 from ricochet import worker as worker_
+from ricochet.doctor import examine
 from ricochet.settings import Settings
 from streams.cluster import Cluster
 from streams.topics import topics as topics_of
@@ -63,6 +64,20 @@ def check() -> int:
     if not faults:
         click.echo(f"all {len(wanted)} topics can be worked with")
     return 1 if faults else 0
+
+
+@click.command()
+def doctor() -> int:
+    """Find what is wrong: broker, topics, tables, how far the workers are behind, clock.
+
+    A line each: ok, FAIL, or -- where there is nothing to judge. Exit code 1 if anything fails.
+    """
+    quiet()
+    is_well = True
+    for finding in examine(settings.load()):
+        click.echo(str(finding))
+        is_well &= finding.is_well is not False
+    return 0 if is_well else 1
 
 
 @contextmanager

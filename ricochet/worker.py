@@ -30,7 +30,7 @@ log = logger(__name__)
 def work(settings: Settings, name: str | None, port: int | None) -> int:
     """Run a worker; the exit code."""
     for library in _NOISY:
-        logging.getLogger(library).setLevel(logging.INFO)
+        logging.getLogger(library).setLevel(logging.WARNING)
     with Cluster(settings.kafka, settings.kafka_options.client()) as cluster:
         if faults := cluster.check(topics(settings.layout)):
             raise RicochetError(f"{faults[0]} ({len(faults)} in all; see `ricochet topics check`)")

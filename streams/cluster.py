@@ -116,18 +116,41 @@ class Cluster:
             found = self._admin.describe_topics([topic])[0]
             return None if found["error_code"] else len(found["partitions"])
 
+    def starts(self, topic: str, partitions: int) -> dict[int, int]:
+        """The offset of the first message that each partition still has."""
+        return {number: at.offset for number, at in self._offsets(topic, partitions, OffsetSpec.EARLIEST).items()}
+
     def ends(self, topic: str, partitions: int) -> dict[int, int]:
         """The offset behind the last message of each partition."""
-        asked = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
-        with self._trouble():
-            return {place.partition: at.offset for place, at in self._admin.list_partition_offsets(asked).items()}
+        return {number: at.offset for number, at in self._offsets(topic, partitions, OffsetSpec.LATEST).items()}
 
     def newest(self, topic: str, partitions: int) -> int | None:
         """The greatest timestamp (ms) of a record in a topic, None if it has none."""
-        asked = {TopicPartition(topic, number): OffsetSpec.MAX_TIMESTAMP for number in range(partitions)}
+        times = [at.timestamp for at in self._offsets(topic, partitions, OffsetSpec.MAX_TIMESTAMP).values()]
+        return max((at for at in times if at >= 0), default=None)
+
+    def members(self, group: str) -> int:
+        """How many processes are in a consumer group."""
         with self._trouble():
-            times = [at.timestamp for at in self._admin.list_partition_offsets(asked).values()]
-        return max((time for time in times if time >= 0), default=None)
+            return len(_patiently(lambda: self._admin.describe_groups([group])[group]["members"]))
+
+    def clock_ahead(self) -> tuple[int, int] | None:
+        """How far the clock of Kafka's controller is ahead of ours, and how sure that is: ms, give or take ms.
+
+        The controller tells the moment at which it was last up to date itself, which is when it was asked. None where
+        it does not tell: before KRaft, or without the right to ask.
+        """
+        asked = time.time() * 1000
+        try:
+            found = self._admin.describe_metadata_quorum()["topics"][0]["partitions"][0]
+        except KafkaError:
+            return None
+        answered = time.time() * 1000
+        leader = next((one for one in found["current_voters"] if one["replica_id"] == found["leader_id"]), None)
+        if leader is None or leader.get("last_caught_up_timestamp", -1) <= 0:
+            return None
+        ahead = leader["last_caught_up_timestamp"] - (asked + answered) / 2
+        return round(ahead), round((answered - asked) / 2) + 1
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The offset up to which a consumer group has committed each partition; without those it has not."""
@@ -138,6 +161,11 @@ class Cluster:
             for place, found in offsets.items()
             if place.topic == topic and found.offset != _UNCOMMITTED
         }
+
+    def _offsets(self, topic: str, partitions: int, which: Any) -> dict[int, Any]:
+        asked = {TopicPartition(topic, number): which for number in range(partitions)}
+        with self._trouble():
+            return {place.partition: at for place, at in self._admin.list_partition_offsets(asked).items()}
 
     def _describe(self, topics: Sequence[Topic]) -> dict[str, Any]:
         """The topics that exist."""

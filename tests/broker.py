@@ -103,6 +103,8 @@ class Broker:
     """One broker that is its own controller, in its own folder. Killed at the end of its block."""
 
     def __init__(self) -> None:
+        if (lacking := missing()) is not None:
+            raise RuntimeError(lacking)
         self._folder = Path(tempfile.mkdtemp(prefix="ricochet-kafka-"))
         self._port, controller = _free_ports(2)
         self._java = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*"]

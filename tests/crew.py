@@ -67,7 +67,8 @@ class Crew:
         """Wait until the workers have acknowledged everything in both topics, what they sent each other included."""
         layout = Layout(self.env["RICOCHET_TOPIC_PREFIX"], PARTITIONS, PARTITIONS)
         with Cluster(self.env["RICOCHET_KAFKA"]) as cluster:
-            wait(cluster, layout, {}, lambda *_: None)
+            ends = cluster.ends(layout.name(SOCIAL_EVENTS), PARTITIONS)
+            wait(cluster, layout, {number: end - 1 for number, end in ends.items()}, lambda *_: None)
 
     def report(self, offers: Iterable[str]) -> tuple[bytes, bytes]:
         """Ask the workers for the report and the edges of some offers, as `replay` writes them."""

@@ -218,7 +218,7 @@ def test_wrong_settings_are_one_line_whatever_the_command(tmp_path: Path) -> Non
     """Each command that reads settings refuses wrong ones in one line."""
     (tmp_path / "good.toml").write_text("port = 1\n")
     (tmp_path / "ricochet.toml").write_text("bogus = 1\n")
-    for args in ("settings", "run --tail e", "report", "demo --for 1", "topics check"):
+    for args in ("settings", "run --tail e", "report", "demo --for 1", "topics check", "doctor"):
         assert "bogus" in ended(*args.split(), cwd=tmp_path).complaint()
     env = {"RICOCHET_PORT": "many", FILE_VARIABLE: "good.toml"}
     assert "port" in ended("settings", cwd=tmp_path, env=env).complaint()
@@ -233,7 +233,7 @@ COMMANDS: list[tuple[str, click.Command]] = [
 
 def test_the_commands_are_those_of_this_version() -> None:
     """The commands that users may rely on are there."""
-    assert {"demo", "run", "replay", "report", "settings", "topics"} <= set(ricochet.commands)
+    assert {"demo", "run", "replay", "report", "settings", "topics", "doctor"} <= set(ricochet.commands)
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name or "ricochet" for name, _ in COMMANDS])
