@@ -5,14 +5,18 @@ Which workers there are is read from the topic `spread`; any of them leads to th
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
+from rich.console import Console
+from rich.progress import Progress
 
 from ricochet.errors import RicochetError
+from ricochet.settings import Settings
 from streams.cluster import Cluster
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS, SPREAD, Layout
 
@@ -22,6 +26,21 @@ _PAUSE_S: Final = 0.2
 _ROUNDS: Final = 10
 """What an assignment or an erasure sends goes from stage to stage a few times; what others send meanwhile may go on."""
 _LATEST: Final = 100
+
+
+@contextmanager
+def workers(settings: Settings, sent: Mapping[int, int]) -> Iterator["Workers"]:
+    """The workers, once they are done with all that was sent; on a terminal with a progress bar on stderr."""
+    options = settings.kafka_options.client()
+    console = Console(stderr=True)
+    with Cluster(settings.kafka, options) as cluster, Progress(console=console, transient=True) as bar:
+        task = bar.add_task("workers", total=None, visible=console.is_terminal)
+        wait(cluster, settings.layout, sent, lambda done, total: bar.update(task, completed=done, total=total))
+    asked = Workers(settings.kafka, settings.layout, options)
+    try:
+        yield asked
+    finally:
+        asked.close()
 
 
 class _Snapshot(msgspec.Struct):

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from connectors.door import DoorError
+from ricochet import answers, kafka_cli, live, logs, publisher, settings, web
 from ricochet import demo as demo_
-from ricochet import kafka_cli, live, logs, publisher, settings, web
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
 from spread.events import Rejected
@@ -122,20 +122,23 @@ def replay(
         if to == "kafka":
             if state is not None:
                 raise click.UsageError("--state is for --to embedded")
-            if report is not None or edges is not None:
-                raise click.UsageError("--report and --edges are for --to embedded")
             kafka_cli.quiet()
-            published = publisher.publish(
-                files, settings.load(), speed=speed, progress=progress, on_rejected=rejected.add
-            )
+            chosen = settings.load()
+            published = publisher.publish(files, chosen, speed=speed, progress=progress, on_rejected=rejected.add)
             census = published.census
         else:
             with _engine(state, None) as engine:
                 census = replay_.replay(files, engine.feed, speed=speed, progress=progress, on_rejected=rejected.add)
                 if report is not None:
-                    replay_.write_report(engine, census.offers, report, census.line())
+                    replay_.write_lines(engine.report_lines, census.offers, report, census.line())
                 if edges is not None:
-                    replay_.write_edges(engine, census.offers, edges)
+                    replay_.write_lines(engine.edge_lines, census.offers, edges)
+    if to == "kafka" and (report is not None or edges is not None):
+        with answers.workers(chosen, published.positions) as workers:
+            if report is not None:
+                replay_.write_lines(workers.report_lines, census.offers, report, census.line())
+            if edges is not None:
+                replay_.write_lines(workers.edge_lines, census.offers, edges)
     rejected.sum_up()
     line = census.line()
     counts = f"{line.events:,} events, {line.rejected:,} rejected, {line.duplicates:,} duplicates"
@@ -155,9 +158,9 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
         raise RicochetError(f"{chosen.state}: no such state file")
     with _engine(chosen.state, None) as engine:
         offers = engine.offers()
-        replay_.write_report(engine, offers, out)
+        replay_.write_lines(engine.report_lines, offers, out)
         if edges is not None:
-            replay_.write_edges(engine, offers, edges)
+            replay_.write_lines(engine.edge_lines, offers, edges)
 
 
 ricochet.add_command(kafka_cli.topics)

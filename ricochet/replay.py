@@ -11,11 +11,9 @@ from typing import BinaryIO, Final
 
 from connectors import jsonl
 from ricochet.errors import RicochetError
-from ricochet.view import edge_lines, report_lines
 from spread import report
 from spread.events import Act, AnyEvent, Assign, Counts, Gap, Outcome, Rejected, decode
 from spread.names import Names
-from streams.embedded import Embedded
 
 _BATCH: Final = 5_000
 
@@ -86,22 +84,16 @@ def replay(
     return census
 
 
-def write_report(engine: Embedded, offers: Iterable[str], to: Path, last: report.InputLine | None = None) -> None:
-    """Write the cascade and offer lines of some offers, by offer, and the input line if there is one."""
+def write_lines(
+    lines_of: Callable[[str], Iterable[bytes]], offers: Iterable[str], to: Path, last: report.InputLine | None = None
+) -> None:
+    """Write the lines of some offers, by offer, and the input line if there is one."""
     with _written(to) as out:
         for offer in sorted(offers):
-            for line in report_lines(engine.offer(offer)):
+            for line in lines_of(offer):
                 out.write(line + b"\n")
         if last is not None:
             out.write(report.encode(last) + b"\n")
-
-
-def write_edges(engine: Embedded, offers: Iterable[str], to: Path) -> None:
-    """Write an edge for each living node but the roots, by offer."""
-    with _written(to) as out:
-        for offer in sorted(offers):
-            for line in edge_lines(engine.offer(offer)):
-                out.write(line + b"\n")
 
 
 def _lines(file: str) -> Iterator[tuple[bytes, int]]:

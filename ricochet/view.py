@@ -2,12 +2,11 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from spread import report
 from spread.offer import Offer
 from spread.registry import JobOffer, State
 from streams.health import Health
@@ -112,17 +111,3 @@ class View:
             "totals": offer.totals(),
             "funnel": offer.funnel(),
         }
-
-
-def report_lines(offer: Offer) -> Iterator[bytes]:
-    """The report lines of one offer: of a closed one those that were kept."""
-    if offer.closed is not None:
-        yield from offer.closed.lines
-        return
-    yield from (report.encode(line) for line in offer.cascades())
-    yield report.encode(offer.line())
-
-
-def edge_lines(offer: Offer) -> list[bytes]:
-    """The edges of one offer, in the order in which they are written."""
-    return sorted(report.encode(edge) for edge in offer.edges())

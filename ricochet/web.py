@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ricochet.errors import RicochetError
-from ricochet.view import View, edge_lines, report_lines
+from ricochet.view import View
 
 _JSON: Final = "application/json"
 
@@ -61,9 +61,9 @@ def application(
         if rest == [] and (detail := view.detail(id)) is not None:
             return _json(detail)
         if rest == ["edges"] and view.engine.knows(id):
-            return _lines(edge_lines(view.engine.offer(id)))
+            return _lines(view.engine.offer(id).edge_lines())
         if rest == ["report"]:
-            return _lines(report_lines(view.engine.offer(id)))
+            return _lines(view.engine.offer(id).report_lines())
         return Response(b'{"error":"no such offer"}', 404, media_type=_JSON)
 
     return Starlette(

@@ -99,6 +99,18 @@ class Offer(Evidence):
                 above = root if parent == self._parents.head(root) else parent
                 yield report.EdgeLine(acts.ids[root], acts.ids[node], acts.ids[above], BASES[basis[node]], sure)
 
+    def report_lines(self) -> Iterator[bytes]:
+        """The lines of the report, as they are written: of a closed offer those that were kept."""
+        if self.closed is not None:
+            yield from self.closed.lines
+            return
+        yield from map(report.encode, self.cascades())
+        yield report.encode(self.line())
+
+    def edge_lines(self) -> list[bytes]:
+        """The edges, as they are written."""
+        return sorted(map(report.encode, self.edges()))
+
     def bases(self) -> dict[str, int]:
         """Edges of the whole offer by basis."""
         self.settle()

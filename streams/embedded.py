@@ -71,6 +71,14 @@ class Embedded:
         with self._state.trouble():
             return self._pipeline.offers.offer(id, self._state.offers)
 
+    def report_lines(self, id: str) -> list[bytes]:
+        """The report lines of one offer."""
+        return list(self.offer(id).report_lines())
+
+    def edge_lines(self, id: str) -> list[bytes]:
+        """The edges of one offer, as lines."""
+        return self.offer(id).edge_lines()
+
     def knows(self, id: str) -> bool:
         """Whether anything has come of an offer."""
         with self._state.trouble():

@@ -17,7 +17,6 @@ import pytest
 
 from ricochet.demo import play
 from ricochet.simulator import simulate
-from ricochet.view import report_lines
 from streams.embedded import Embedded
 from tests.crowd import NOON
 from tests.processes import HANG_S, address, command, ended, environment, samples, started, until
@@ -161,7 +160,7 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
             for first in range(0, len(arrivals), step):
                 play(list(arrivals[first : first + step]), engine)
             assert not engine.health.rejected
-            return [line for offer in sorted(engine.offers()) for line in report_lines(engine.offer(offer))]
+            return [line for offer in sorted(engine.offers()) for line in engine.report_lines(offer)]
 
     once = played(3, 10_000)
     assert len(once) > 20
