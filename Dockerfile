@@ -25,7 +25,7 @@ WORKDIR /data
 USER 10001:10001
 EXPOSE 8780
 # A worker that reads its tables back is not ready yet, and that may take its time.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=5m --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --start-interval=2s --retries=3 \
     CMD ["python", "-c", "import os, sys; from http.client import HTTPConnection; worker = HTTPConnection('127.0.0.1', int(os.environ['RICOCHET_WORKER_PORT']), timeout=4); worker.request('GET', '/readyz'); sys.exit(worker.getresponse().status != 200)"]
 ENTRYPOINT ["ricochet"]
 CMD ["worker"]

@@ -106,7 +106,7 @@ class Broker:
         if (lacking := missing()) is not None:
             raise RuntimeError(lacking)
         self._folder = Path(tempfile.mkdtemp(prefix="ricochet-kafka-"))
-        self._port, controller = _free_ports(2)
+        self._port, controller = free_ports(2)
         self._java = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*"]
         self._properties = self._folder / "server.properties"
         self._properties.write_text(
@@ -213,7 +213,7 @@ def admin(bootstrap: str) -> KafkaAdminClient:
     return KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=10_000)
 
 
-def _free_ports(n: int) -> list[int]:
+def free_ports(n: int) -> list[int]:
     """Find ports that nobody listens on; held together, so that they differ."""
     held = [socket.socket() for _ in range(n)]
     for one in held:

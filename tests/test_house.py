@@ -158,10 +158,13 @@ def test_dependencies_are_what_is_imported() -> None:
 
 
 def test_development_dependencies_are_used() -> None:
-    """Every development dependency is imported by the tests or benchmarks, or run by the Makefile."""
+    """Every development dependency is imported or run by the tests or benchmarks, or run by the Makefile."""
     groups = project()["dependency-groups"]
     assert isinstance(groups, dict)
-    used = {name for package in ("tests", "bench") for path in modules(package) for name in imported(path)}
+    sources = [path for package in ("tests", "bench") for path in modules(package)]
+    run = {name for path in sources for name in re.findall(r'"-m", "(\w+)"', path.read_text())}
+    names = run | {name for path in sources for name in imported(path)}
+    used = {distribution(one) for name in names for one in packages_distributions().get(name, ())}
     commands = set(re.findall(r"\$\(BIN\)/(\w+)", (ROOT / "Makefile").read_text()))
     assert {distribution(requirement) for requirement in groups["dev"]} <= used | commands
 
