@@ -19,13 +19,12 @@ ENV PATH=/opt/ricochet/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RICOCHET_DATA=/data \
     RICOCHET_HOST=0.0.0.0 \
-    RICOCHET_LOG_FORMAT=json \
-    RICOCHET_WORKER_PORT=8780
+    RICOCHET_LOG_FORMAT=json
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8780
 # A worker that reads its tables back is not ready yet, and that may take its time.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --start-interval=2s --retries=3 \
-    CMD ["python", "-c", "import os, sys; from http.client import HTTPConnection; worker = HTTPConnection('127.0.0.1', int(os.environ['RICOCHET_WORKER_PORT']), timeout=4); worker.request('GET', '/readyz'); sys.exit(worker.getresponse().status != 200)"]
+    CMD ["python", "-c", "import sys; from http.client import HTTPConnection; worker = HTTPConnection('127.0.0.1', 8780, timeout=4); worker.request('GET', '/readyz'); sys.exit(worker.getresponse().status != 200)"]
 ENTRYPOINT ["ricochet"]
-CMD ["worker"]
+CMD ["worker", "--port", "8780"]
