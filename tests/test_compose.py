@@ -40,6 +40,7 @@ from tests.installation import (
 from tests.processes import HANG_S, Child, address, environment, good, started, until
 
 REPLICATED = env_file(ROOT / "replicated.env")
+PACKAGES = ("spread", "streams", "connectors", "ricochet")
 LONG_RUNNING = {name: service for name, service in services().items() if service["restart"] != "no"}
 PROMETHEUS = ROOT / "dashboards/prometheus/prometheus.yml"
 ALERTMANAGER = ROOT / "dashboards/alertmanager/alertmanager.yml"
@@ -64,7 +65,8 @@ def test_every_image_is_pinned() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {service["image"] for service in ricochets().values()} == {f"ricochet:{version}"}
     assert images["kafka"] == images["kafka-2"] == images["kafka-3"] == f"apache/kafka:{broker.VERSION}"
-    assert images["stage 0"] == images["stage 1"]
+    page = (ROOT / "docs/operations.md").read_text()
+    assert {images["stage 0"], images["stage 1"]} == set(re.findall(r"python:[\w.-]+", page))
 
 
 def test_nothing_is_published_beyond_loopback() -> None:
@@ -161,6 +163,20 @@ def test_grafana_finds_its_data_and_its_dashboards() -> None:
         f"./dashboards/grafana/provisioning/dashboards:{provider['options']['path']}:ro"
         in (services()["grafana"]["volumes"])
     )
+
+
+def test_lines_of_trouble_are_ones_that_are_said() -> None:
+    """Each line that the operations page explains is in the code, or in Faust's; so are the settings that it names."""
+    page = (ROOT / "docs/operations.md").read_text()
+    code = "\n".join(path.read_text() for path in ROOT.glob("*/*.py") if path.parent.name in PACKAGES)
+    table = page[page.index("| line | means | do |") :]
+    lines = [line for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for line in re.findall(r"`(.*?)`", row)]
+    assert len(lines) > 10
+    for line in lines:
+        if line != "ConsistencyError":
+            assert all(part.strip(" :") in code for part in line.split("…")), line
+    settings = {name.lower() for name in re.findall(rf"{PREFIX}(\w+)", page)}
+    assert settings <= Settings.model_fields.keys()
 
 
 # Kafka, by the image's own way from the environment to a formatted broker
