@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import socket
 import ssl
 from hashlib import sha256
@@ -16,6 +17,8 @@ from ricochet.live import stop_on_signals
 from ricochet.logs import logger
 from ricochet.settings import KafkaOptions, Settings
 from ricochet.view import View
+from spread.facts import NewerEncoding
+from spread.hashing import Hashing
 from streams.cluster import Cluster
 from streams.topics import topics
 from streams.worker import Fenced, Worker, WorkerSettings
@@ -39,6 +42,8 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
     sock = web.listen(settings.host, wanted)
     try:
         asyncio.run(_work(settings, place, sock))
+    except NewerEncoding as error:
+        raise RicochetError(f"{error}: upgrade this worker") from None
     except Fenced as error:
         log.error("fenced", place=place.name, why=str(error))
         return FENCED
@@ -62,6 +67,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             retention_ms=settings.retention_ms,
             memory=settings.memory_mb * 2**20 // 2,
             in_memory=settings.tables == "memory",
+            hash=(settings.hashing or Hashing(secrets.token_bytes(32))).name,
             options=_security(settings.kafka_options),
         )
     )

@@ -10,10 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from spread.events import AnyAct, Delete, Profile, Ties, canonical, merge
-from spread.facts import OfferFact, act_fact, delete_fact, profile_fact, ties_fact
-
-ENCODING: Final = 1
-
+from spread.facts import ENCODING, OfferFact, act_fact, delete_fact, profile_fact, refuse_newer, ties_fact
 
 Named = tuple[str, str, int]
 """An own act: its id, the offer that a delivery of it named, and when it was (ms)."""
@@ -57,13 +54,12 @@ def encode_facts(facts: AccountFacts) -> bytes:
 
 
 def decode_facts(stored: bytes) -> AccountFacts:
-    """Stored facts. Raises `ValueError` on another encoding or a damaged row."""
+    """Stored facts. Raises `NewerEncoding`, or `ValueError` on a damaged row."""
     try:
         facts = _DECODER.decode(stored)
     except msgspec.DecodeError as error:
         raise ValueError(f"a stored account can't be read: {error}") from None
-    if facts.version != ENCODING:
-        raise ValueError(f"a stored account has encoding {facts.version}, this version reads {ENCODING}")
+    refuse_newer("a stored account", facts.version)
     return facts
 
 

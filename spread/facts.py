@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from spread.events import AnyAct, Delete, Post, Profile, Quote, Reply, Share, Ties
 
 ENCODING: Final = 1
-"""Version of the stored form; a segment of another version is refused, never misread."""
+"""Version of what is stored and sent.
+
+A new field comes last in its struct, with a default, and raises this number: so each version reads all before it, and
+refuses those after it, never misreading them.
+"""
 
 POST, QUOTE, REPLY, SHARE = range(4)  # in the order of their canonical JSON, as deliveries of one id are compared
 _KIND: Final[dict[type[AnyAct], int]] = {Post: POST, Quote: QUOTE, Reply: REPLY, Share: SHARE}
@@ -160,19 +164,28 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Segment)
 
 
+class NewerEncoding(ValueError):
+    """Something was written by a newer version of Ricochet, which this one must not guess at."""
+
+
+def refuse_newer(what: str, version: int) -> None:
+    """Raise `NewerEncoding` for what has a version after this one."""
+    if version > ENCODING:
+        raise NewerEncoding(f"{what} has encoding {version}, this version of Ricochet reads up to {ENCODING}")
+
+
 def encode_segment(facts: list[OfferFact]) -> bytes:
     """Facts as they are stored."""
     return _ENCODER.encode(Segment(ENCODING, facts))
 
 
 def decode_segment(stored: bytes) -> list[OfferFact]:
-    """Stored facts. Raises `ValueError` on another encoding or a damaged row."""
+    """Stored facts. Raises `NewerEncoding`, or `ValueError` on a damaged row."""
     try:
         segment = _DECODER.decode(stored)
     except msgspec.DecodeError as error:
         raise ValueError(f"a stored segment can't be read: {error}") from None
-    if segment.version != ENCODING:
-        raise ValueError(f"a stored segment has encoding {segment.version}, this version reads {ENCODING}")
+    refuse_newer("a stored segment", segment.version)
     return segment.facts
 
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from spread.facts import NewerEncoding
 from streams.table import SUFFIX, Table
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _APPLICATION: Final = 0x5249434F  # what tells a state file from the database of another program
 
 
@@ -148,6 +149,8 @@ class State:
         """Say in one line what the database can't do, or what stands in it can't be."""
         try:
             yield
+        except NewerEncoding as error:
+            raise StateError(f"{self._path}: {error}") from None
         except ValueError as error:
             raise StateError(f"{self._path} is damaged ({error}); restore a backup or replay the events") from None
         except sqlite3.DatabaseError as error:

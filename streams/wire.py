@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from spread.events import AnyEvent, Rejected
-from spread.facts import ENCODING, Fact
+from spread.facts import ENCODING, Fact, refuse_newer
 
 FROM_STAGE: Final = ("ricochet-from", b"stage")
 """The header of messages that a stage sent."""
@@ -37,10 +37,6 @@ _FROM_PAIR: Final = msgspec.msgpack.Decoder(Pair)
 _TO_JSON: Final = msgspec.json.Encoder()
 
 
-class NewerVersion(Exception):
-    """The message was written by a newer version of Ricochet, which this one must not guess at."""
-
-
 def pair(offer: str | None, fact: Fact) -> bytes:
     """An item for OFFERS."""
     return _TO_MSGPACK.encode((offer, fact))
@@ -52,7 +48,7 @@ def envelope(pairs: list[bytes]) -> bytes:
 
 
 def open_envelope(message: bytes) -> list[Pair | Rejected]:
-    """The items of a message for OFFERS. Raises `NewerVersion`."""
+    """The items of a message for OFFERS. Raises `NewerEncoding`."""
     try:
         good = _FROM_GOOD.decode(message)
         if good.version <= ENCODING:
@@ -63,8 +59,7 @@ def open_envelope(message: bytes) -> list[Pair | Rejected]:
         found = _FROM_ENVELOPE.decode(message)
     except msgspec.DecodeError as error:
         return [Rejected("not an envelope", str(error), message)]
-    if found.version > ENCODING:
-        raise NewerVersion(f"a message has encoding {found.version}, this version reads up to {ENCODING}: upgrade it")
+    refuse_newer("a message", found.version)
     results: list[Pair | Rejected] = []
     for index, raw in enumerate(found.pairs):
         try:

@@ -85,14 +85,15 @@ class Crew:
     def kill(self, child: Child) -> None:
         """Kill a worker, as a power cut would."""
         assert child.end(signal.SIGKILL) == -signal.SIGKILL
-        self._gone(child)
+        self.gone(child)
 
     def stop(self, child: Child) -> None:
         """Stop a worker cleanly."""
         assert child.end() == 0, child.said
-        self._gone(child)
+        self.gone(child)
 
-    def _gone(self, child: Child) -> None:
+    def gone(self, child: Child) -> None:
+        """Strike off a worker that has ended."""
         child.__exit__(None, None, None)
         self.hands.remove(child)
 

@@ -172,16 +172,24 @@ class Child:
 
     def nodes(self, offer: str) -> int:
         """Count the living nodes of an offer, 0 for an unknown one."""
-        answer = self.get(f"/offers/{quote(offer, safe='')}")
+        answer = self.offer(offer)
         return int(answer.json()["nodes"]) if answer.status_code == 200 else 0
+
+    def offer(self, id: str) -> httpx.Response:
+        """Ask for an offer, without following where the child sends the question."""
+        return self.get(f"/offers/{quote(id, safe='')}")
 
     def has(self, offer: str, nodes: int) -> None:
         """Wait until an offer has so many living nodes."""
         until(lambda: self.nodes(offer) == nodes, f"{nodes} nodes of {offer}")
 
+    def kill(self, which: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(which)
+
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, give the code."""
-        self._process.send_signal(how)
+        self.kill(how)
         return self.ends()
 
     def ends(self) -> int:
