@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from spread.tree import Forest
+from tests.crew import crew
 from tests.processes import good
 from tests.real_cascades import SETS, VARIABLE, badly_delivered, figures, folder, reconstructed, well_delivered, write
 
@@ -108,6 +109,20 @@ def test_bad_delivery_changes_nothing(name: str, data: Path, tmp_path: Path, rep
     assert counted == line | {"events": n, "duplicates": n - line["events"]}
     assert n > line["events"]
     assert report == expected
+
+
+@pytest.mark.parametrize("name", ["pheme", "weibo", "trees"])
+def test_workers_on_kafka_give_the_same(
+    name: str, data: Path, tmp_path: Path, reports: Reports, kafka: str, prefix: str
+) -> None:
+    """A set, badly delivered, through Kafka and two workers gives the same report, byte for byte."""
+    expected, _ = in_order(name, data, tmp_path, reports)
+    write(badly_delivered(SETS[name](data / figures(data)[name]["file"]), seed=2), tmp_path / "events")
+    with crew(kafka, prefix, tmp_path) as hands:
+        hands.start(), hands.start()
+        hands.command("replay", tmp_path / "events", "--to", "kafka", "--report", "report", hang_s=900)
+    content = (tmp_path / "report").read_bytes()
+    assert content[: content.rindex(b"\n", 0, -1) + 1] == expected
 
 
 @pytest.mark.parametrize("seed", range(3))
