@@ -72,6 +72,10 @@ class Task:
         """Events or facts in them."""
         self.recorded_at = 0
         """The timestamp of the last one, in ms."""
+        self.next_offset: int | None = None
+        """The offset of the message to be taken in next, once it is known."""
+        self.skipped = -1
+        """The greatest offset that was left aside since, as it came out of turn."""
         self._outbox = Outbox(partitions)
         self._partitions, self._health, self._hash = partitions, health, hash_
         self._acks: list[Callable[[], Any]] = []

@@ -6,6 +6,7 @@ Whatever goes wrong on the way ends the process: what is not acknowledged comes 
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ PENDING_BYTES: Final = 64 * 2**20
 FLUSH_S: Final = 0.1
 LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
+_log: Final = logging.getLogger(__name__)
 SESSION_S: Final = 10.0
 STALLED_S: Final = 60.0
 
@@ -280,6 +282,8 @@ class Worker:
             return
         self._took_at = time.monotonic()
         task = task_of(message.partition)
+        if not await self._is_next(task, message):
+            return
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value, message.offset, int(message.timestamp * 1000), from_stage, event.ack)
         try:
@@ -314,6 +318,27 @@ class Worker:
 
     def _task_of(self, offer: str) -> OffersTask | None:
         return self._offers.get(partition(offer, self.settings.layout.offer_partitions))
+
+    async def _is_next(self, task: Task, message: Any) -> bool:
+        """Whether a message is the one that follows in its partition; if some are missing before it, go back there.
+
+        After a rebalance Faust may hand out messages from before it, take those that it skips by that for holes in the
+        log, and count them as acknowledged: they would be lost.
+        """
+        consumer: Any = self.app.consumer
+        if task.next_offset is None:
+            task.next_offset = self._committed(message.tp)
+        if message.offset > max(task.next_offset, task.skipped):
+            task.skipped = message.offset
+            consumer._gap.pop(message.tp, None)
+            await consumer.seek(message.tp, task.next_offset)
+            return False
+        if message.offset < task.next_offset:
+            return False
+        if message.offset > task.next_offset:  # it came again: the log really begins there, or has a hole
+            _log.warning("%s: %d messages are gone", message.tp, message.offset - task.next_offset)
+        task.next_offset, task.skipped = message.offset + 1, -1
+        return True
 
     def _people_task(self, number: int) -> PeopleTask:
         if number not in self._people:
