@@ -11,7 +11,7 @@ _EMPTY = -1
 _SHIFT = 32
 _NUMBER = (1 << _SHIFT) - 1
 _FINGERPRINT = (1 << 31) - 1
-_LARGE = 1 << 16
+_LARGE = 1 << 14
 
 
 class Names:

@@ -14,7 +14,7 @@ while an offer has one, it is rebuilt instead of updated.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,8 @@ BASES: Final = ("declared", "inferred", "assumed")
 BY_ROOT, BY_OTHERS, BY_NONE = range(3)
 EXPOSURES: Final = ("root", "others", "none")
 
+_FAR: Final = 20_000
+"""An offer of more acts than this does not stay in the processor's caches."""
 _WAITING: Final = -2
 """As a declared parent: it was named, but has not arrived."""
 
@@ -97,7 +99,7 @@ class Parents:
             if head < len(acts):
                 self.forest.set_weight(head, int(acts.is_living(head)), head)
 
-    def update(self, new: Iterable[int], changed: Iterable[int], silent: frozenset[int]) -> None:
+    def update(self, new: Sequence[int], changed: Iterable[int], silent: frozenset[int]) -> None:
         """Decide what `new` acts, acts that came or went (`changed`) and new ties touch."""
         if self.broken or self._stand_ins or bool(self._ties) != self._has_ties:
             self.rebuild(silent)
@@ -105,6 +107,12 @@ class Parents:
         acts, forest = self._acts, self.forest
         self._make_room()
         pairs = self._ties.refresh()
+        if len(new) > 1 and len(acts) > _FAR:
+            via = np.asarray(acts.via)[new]
+            via = via[via >= 0]
+            for column in (acts.kind, acts.root, acts.at):
+                np.asarray(column).take(via)
+            forest.fetch(via)
         doubtful: dict[int, None] = {}
         for act in new:
             doubtful.update(dict.fromkeys(self._waiting.pop(act, ())))

@@ -57,7 +57,7 @@ class Kept(Generic[K]):
         self._total = 0
         self._all_here: bool | None = None
         """Whether nothing is stored that is not in memory, so that a new key need not be looked up."""
-        self._touched: dict[str, None] = {}
+        self._touched: dict[str, _Held[K]] = {}
 
     @property
     def is_full(self) -> bool:
@@ -83,12 +83,11 @@ class Kept(Generic[K]):
 
     def touch(self, key: str) -> None:
         """Have what is new of the object stored with the next flush."""
-        self._touched[key] = None
+        self._touched[key] = self._objects[key]
 
     def flush(self, table: Table) -> None:
         """Write what is new, and let go of what has not been asked for the longest."""
-        for key in self._touched:
-            held = self._objects[key]
+        for held in self._touched.values():
             held.append(table, self._news(held.one), self._merged)
             size = held.one.nbytes()
             self._total += size - held.size
