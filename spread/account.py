@@ -84,9 +84,9 @@ class Account:
     def load(self, facts: AccountFacts) -> None:
         """Take stored facts in."""
         for act in facts.acts:
-            known = self.acts.get(act[0], ())
-            if act[1] not in _offers(known):
-                self.acts[act[0]] = (*known, act)
+            deliveries = self.acts.get(act[0], ())
+            if act[1] not in _offers(deliveries):
+                self.acts[act[0]] = (*deliveries, act)
         for offer, at in facts.guest_in:
             self._enter(offer, at)
         if facts.deletes or facts.ties or facts.profiles:
@@ -114,12 +114,15 @@ class Account:
                 self._noted().guest_in += ((act.for_offer, act.at),)
                 self._sent -= {act.for_offer}
             return new, () if act.for_offer in self._sent else self._facts_for(act.for_offer)
-        named = act.id, act.offer, act.at
         known = self.acts.get(act.id, ())
         new = not known or act.offer not in _offers(known)
         if new:
-            self.acts[act.id] = known = (*known, named)
-            self._noted().acts += (named,)
+            named = ((act.id, act.offer, act.at),)
+            self.acts[act.id] = known = known + named if known else named
+            if self.news is None:
+                self.news = AccountFacts(acts=named)
+            else:
+                self.news.acts += named
         if len(known) == 1 and not (self.ties or self.profiles or self.deletes):
             return new, ()
         out: list[tuple[str, OfferFact]] = []

@@ -58,18 +58,14 @@ class Acts:
         """The number of an id, with room in the columns (there is more room than ids)."""
         number = self.ids.number(id)
         if number >= len(self.kind):
-            more = 4 + number // 8
-            self.kind.extend(_UNSEEN * more)
-            self.gone.extend(_ZERO_BYTES * more)
-            for numbers in (self.network, self.actor, self.root, self.via):
-                numbers.extend(_NO_NUMBER * more)
-            self.at.extend(_ZERO * more)
-            self.followers.extend(_NO_COUNT * more)
+            self._make_room(4 + number // 8)
         return number
 
     def add(self, fact: ActFact) -> tuple[int, Change]:
         """Take a delivery in: the number of its act, and what it changed."""
-        act = self.number(fact.id)
+        act = self.ids.number(fact.id)
+        if act >= len(self.kind):
+            self._make_room(4 + act // 8)
         if self.kind[act] == UNSEEN:
             self._write(act, fact)
             return act, _NEW
@@ -154,6 +150,14 @@ class Acts:
     def nbytes(self) -> int:
         """Bytes of memory held."""
         return self.ids.nbytes() + self.accounts.nbytes() + 32 * len(self)
+
+    def _make_room(self, more: int) -> None:
+        self.kind.extend(_UNSEEN * more)
+        self.gone.extend(_ZERO_BYTES * more)
+        for numbers in (self.network, self.actor, self.root, self.via):
+            numbers.extend(_NO_NUMBER * more)
+        self.at.extend(_ZERO * more)
+        self.followers.extend(_NO_COUNT * more)
 
     def _write(self, act: int, fact: ActFact) -> None:
         self.kind[act] = fact.kind

@@ -2,7 +2,8 @@
 
 An offer may have a million posts, and each is named again and again (as a root, as a parent, as a deleted target).
 Here a name costs its own bytes and about 20 more: the texts stand end to end in one buffer, and an open-addressing
-table holds for each a 32-bit fingerprint beside its number, so that as good as every comparison of texts is a hit.
+table holds for each 31 bits of its hash beside its number, so that as good as every comparison of texts is a hit, and
+growing needs no look at the texts.
 """
 
 from array import array
@@ -17,12 +18,12 @@ _LARGE = 1 << 14
 class Names:
     """An append-only set of strings; each has the number of its arrival, from 0."""
 
-    __slots__ = ("_buffer", "_ends", "_slots")
+    __slots__ = ("_buffer", "_ends", "_mask", "_room", "_slots")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._ends = array("q", (0,))
-        self._slots = array("q", (_EMPTY,)) * 16
+        self._lay_out(16)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -36,9 +37,8 @@ class Names:
     def find(self, name: str) -> int:
         """The number of a name, or -1 if it has none."""
         raw = name.encode()
-        slots, ends, buffer = self._slots, self._ends, self._buffer
-        mask = len(slots) - 1
-        slot = hash(raw) & mask
+        slots, ends, buffer, mask = self._slots, self._ends, self._buffer, self._mask
+        slot = hash(name) & mask
         while (entry := slots[slot]) >= 0:
             number = entry & _NUMBER
             if buffer[ends[number] : ends[number + 1]] == raw:
@@ -49,9 +49,8 @@ class Names:
     def number(self, name: str) -> int:
         """The number of a name, given now if it has none yet."""
         raw = name.encode()
-        slots, ends, buffer = self._slots, self._ends, self._buffer
-        mark = hash(raw) & _FINGERPRINT
-        mask = len(slots) - 1
+        slots, ends, buffer, mask = self._slots, self._ends, self._buffer, self._mask
+        mark = hash(name) & _FINGERPRINT
         slot = mark & mask
         while (entry := slots[slot]) >= 0:
             if entry >> _SHIFT == mark:
@@ -63,7 +62,7 @@ class Names:
         buffer += raw
         ends.append(len(buffer))
         slots[slot] = mark << _SHIFT | number
-        if 3 * number > 2 * mask:
+        if number >= self._room:
             self._grow()
         return number
 
@@ -71,13 +70,16 @@ class Names:
         """Bytes of memory held."""
         return len(self._buffer) + 8 * (len(self._ends) + len(self._slots))
 
+    def _lay_out(self, size: int) -> None:
+        self._slots, self._mask, self._room = array("q", (_EMPTY,)) * size, size - 1, 2 * size // 3
+
     def _grow(self) -> None:
-        size = (4 if len(self._slots) < _LARGE else 2) * len(self._slots)
-        slots, mask = array("q", (_EMPTY,)) * size, size - 1
-        for entry in self._slots:
+        entries = self._slots
+        self._lay_out((4 if len(entries) < _LARGE else 2) * len(entries))
+        slots, mask = self._slots, self._mask
+        for entry in entries:
             if entry >= 0:
                 slot = entry >> _SHIFT & mask
                 while slots[slot] >= 0:
                     slot = slot + 1 & mask
                 slots[slot] = entry
-        self._slots = slots
