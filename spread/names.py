@@ -2,28 +2,28 @@
 
 An offer may have a million posts, and each is named again and again (as a root, as a parent, as a deleted target).
 Here a name costs its own bytes and about 20 more: the texts stand end to end in one buffer, and an open-addressing
-table holds for each 31 bits of its hash beside its number, so that as good as every comparison of texts is a hit, and
-growing needs no look at the texts.
+table holds for each a part of its hash and, right behind it, its number, so that as good as every comparison of texts
+is a hit, and growing needs no look at the texts.
 """
 
 from array import array
 
 _EMPTY = -1
-_SHIFT = 32
-_NUMBER = (1 << _SHIFT) - 1
-_FINGERPRINT = (1 << 31) - 1
-_LARGE = 1 << 14
+_MARK = (1 << 30) - 2
+"""The part of a hash: even, since a slot is two places, and small enough for Python to be quick with it."""
+_LARGE = 1 << 15
+"""A table of more places than this grows by less."""
 
 
 class Names:
     """An append-only set of strings; each has the number of its arrival, from 0."""
 
-    __slots__ = ("_buffer", "_ends", "_mask", "_room", "_slots")
+    __slots__ = ("_buffer", "_ends", "_mask", "_room", "_table")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._ends = array("q", (0,))
-        self._lay_out(16)
+        self._lay_out(32)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -36,50 +36,52 @@ class Names:
 
     def find(self, name: str) -> int:
         """The number of a name, or -1 if it has none."""
-        raw = name.encode()
-        slots, ends, buffer, mask = self._slots, self._ends, self._buffer, self._mask
-        slot = hash(name) & mask
-        while (entry := slots[slot]) >= 0:
-            number = entry & _NUMBER
-            if buffer[ends[number] : ends[number + 1]] == raw:
+        table, ends, raw = self._table, self._ends, name.encode()
+        mark = hash(name) & _MARK
+        slot = mark & self._mask
+        while (found := table[slot]) >= 0:
+            number = table[slot + 1]
+            if found == mark and self._buffer[ends[number] : ends[number + 1]] == raw:
                 return number
-            slot = slot + 1 & mask
+            slot = slot + 2 & self._mask
         return -1
 
     def number(self, name: str) -> int:
         """The number of a name, given now if it has none yet."""
-        raw = name.encode()
-        slots, ends, buffer, mask = self._slots, self._ends, self._buffer, self._mask
-        mark = hash(name) & _FINGERPRINT
+        table, mask = self._table, self._mask
+        mark = hash(name) & _MARK
         slot = mark & mask
-        while (entry := slots[slot]) >= 0:
-            if entry >> _SHIFT == mark:
-                number = entry & _NUMBER
-                if buffer[ends[number] : ends[number + 1]] == raw:
+        while (found := table[slot]) >= 0:
+            if found == mark:
+                number = table[slot + 1]
+                ends = self._ends
+                if self._buffer[ends[number] : ends[number + 1]] == name.encode():
                     return number
-            slot = slot + 1 & mask
+            slot = slot + 2 & mask
+        ends, buffer = self._ends, self._buffer
         number = len(ends) - 1
-        buffer += raw
+        buffer += name.encode()
         ends.append(len(buffer))
-        slots[slot] = mark << _SHIFT | number
+        table[slot], table[slot + 1] = mark, number
         if number >= self._room:
             self._grow()
         return number
 
     def nbytes(self) -> int:
         """Bytes of memory held."""
-        return len(self._buffer) + 8 * (len(self._ends) + len(self._slots))
+        return len(self._buffer) + 8 * len(self._ends) + 4 * len(self._table)
 
-    def _lay_out(self, size: int) -> None:
-        self._slots, self._mask, self._room = array("q", (_EMPTY,)) * size, size - 1, 2 * size // 3
+    def _lay_out(self, places: int) -> None:
+        self._table = array("i", (_EMPTY,)) * places
+        self._mask, self._room = places - 1, places // 3
 
     def _grow(self) -> None:
-        entries = self._slots
-        self._lay_out((4 if len(entries) < _LARGE else 2) * len(entries))
-        slots, mask = self._slots, self._mask
-        for entry in entries:
-            if entry >= 0:
-                slot = entry >> _SHIFT & mask
-                while slots[slot] >= 0:
-                    slot = slot + 1 & mask
-                slots[slot] = entry
+        old = self._table
+        self._lay_out((4 if len(old) < _LARGE else 2) * len(old))
+        table, mask = self._table, self._mask
+        for mark, number in zip(old[::2], old[1::2], strict=True):
+            if mark >= 0:
+                slot = mark & mask
+                while table[slot] >= 0:
+                    slot = slot + 2 & mask
+                table[slot], table[slot + 1] = mark, number

@@ -66,14 +66,21 @@ class Offers:
     def apply(self, batch: Iterable[tuple[str | None, Fact]], table: Table, emit: Emit, now: int) -> None:
         """Take facts in, each with the offer it is for, or None if it is for all."""
         self._read(table)
+        # Offer by offer, so that what is at hand of one is used again and again.
+        of: dict[str, list[OfferFact]] = {}
         for key, fact in batch:
-            if isinstance(fact, EraseFact):
-                self._erase(fact, table)
-            elif isinstance(fact, AssignFact):
-                self._assign(fact, table, emit)
+            if isinstance(fact, EraseFact | AssignFact):
+                self._take_all(of, table, emit)
+                of = {}
+                self._correct(fact, table, emit)
             else:
                 assert key is not None
-                self._take(key, fact, table, emit)
+                facts = of.get(key)
+                if facts is None:
+                    of[key] = [fact]
+                else:
+                    facts.append(fact)
+        self._take_all(of, table, emit)
 
     def flush(self, table: Table) -> None:
         """Write what is new to the table."""
@@ -124,12 +131,19 @@ class Offers:
                 offer.add(busy.news[-1])
                 self._offers.touch(key)
 
-    def _take(self, key: str, fact: OfferFact, table: Table, emit: Emit) -> None:
-        busy = self._offers.get(key, table)
+    def _take_all(self, of: dict[str, list[OfferFact]], table: Table, emit: Emit) -> None:
+        for key, facts in of.items():
+            busy = self._offers.get(key, table)
+            if busy.offer.closed is not None:
+                self._health.expired += len(facts)
+                continue
+            for fact in facts:
+                self._take(busy, fact, emit)
+            if busy.news:
+                self._offers.touch(key)
+
+    def _take(self, busy: _Busy, fact: OfferFact, emit: Emit) -> None:
         offer = busy.offer
-        if offer.closed is not None:
-            self._health.expired += 1
-            return
         if self._forgotten:
             allowed = self._without_forgotten(fact)
             if allowed is None:
@@ -139,13 +153,17 @@ class Offers:
         if act is not None and self._assigned and act.root in self._assigned:
             offer.place(act.root, self._assigned[act.root])
         if offer.add(fact):
-            if not busy.news:
-                self._offers.touch(key)
             busy.news.append(fact)
-        elif act is None or act.offer != key:
+        elif act is None or act.offer != offer.id:
             return
         if act is not None and offer.has_guests:
             _send_guests(offer, act, emit)
+
+    def _correct(self, fact: EraseFact | AssignFact, table: Table, emit: Emit) -> None:
+        if isinstance(fact, EraseFact):
+            self._erase(fact, table)
+        else:
+            self._assign(fact, table, emit)
 
     def _assign(self, fact: AssignFact, table: Table, emit: Emit) -> None:
         ledger.assign(table, fact)
