@@ -6,6 +6,7 @@ deliveries alone.
 """
 
 from array import array
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,8 @@ from spread.names import Names
 Places = NDArray[np.intp]
 """Numbers of ids."""
 
+FAR: Final = 20_000
+"""More acts than this do not stay in the processor's caches."""
 UNSEEN: Final = -1
 NONE: Final = -1
 """No `via`, no follower count, no known account."""
@@ -78,6 +81,12 @@ class Acts:
         self._write(act, merged)
         self.differing.add(act)
         return act, Change.MERGED
+
+    def fetch(self, facts: Sequence[ActFact]) -> None:
+        """Prepare for taking some deliveries in, where they are many among very many."""
+        if len(facts) > 1 and len(self) > FAR:
+            self.ids.fetch([id for fact in facts for id in (fact.id, fact.via) if id is not None])
+            self.accounts.fetch([fact.actor for fact in facts if fact.actor is not None])
 
     def fact(self, act: int) -> ActFact:
         """A seen act as a fact again."""

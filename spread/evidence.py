@@ -3,7 +3,7 @@
 Nothing is derived here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from spread.acts import NONE, Acts
@@ -41,6 +41,10 @@ class Evidence:
         self._new: list[int] = []
         self._changed: set[int] = set()
         self._from_scratch = True
+
+    def fetch(self, facts: Iterable[OfferFact]) -> None:
+        """Prepare for some facts to be added soon; changes nothing."""
+        self._acts.fetch([fact for fact in facts if isinstance(fact, ActFact)])
 
     def add(self, fact: OfferFact) -> bool:
         """Take a fact in; whether it says anything new."""

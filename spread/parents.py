@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spread.acts import NONE, Acts, Places
+from spread.acts import FAR, NONE, Acts, Places
 from spread.facts import REPLY
 from spread.ties import Ties
 from spread.tree import NOBODY, Forest
@@ -30,8 +30,6 @@ BASES: Final = ("declared", "inferred", "assumed")
 BY_ROOT, BY_OTHERS, BY_NONE = range(3)
 EXPOSURES: Final = ("root", "others", "none")
 
-_FAR: Final = 20_000
-"""An offer of more acts than this does not stay in the processor's caches."""
 _WAITING: Final = -2
 """As a declared parent: it was named, but has not arrived."""
 
@@ -107,7 +105,7 @@ class Parents:
         acts, forest = self._acts, self.forest
         self._make_room()
         pairs = self._ties.refresh()
-        if len(new) > 1 and len(acts) > _FAR:
+        if len(new) > 1 and len(acts) > FAR:
             via = np.asarray(acts.via)[new]
             via = via[via >= 0]
             for column in (acts.kind, acts.root, acts.at):

@@ -137,6 +137,7 @@ class Offers:
             if busy.offer.closed is not None:
                 self._health.expired += len(facts)
                 continue
+            busy.offer.fetch(facts)
             for fact in facts:
                 self._take(busy, fact, emit)
             if busy.news:
