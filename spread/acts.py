@@ -34,6 +34,11 @@ _NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("
 class Acts:
     """Columns over the numbers of ids; `root` and `via` are such numbers too, `actor` is a number of `accounts`."""
 
+    __slots__ = (
+        "_last_root", "accounts", "actor", "at", "deletes", "differing", "elsewhere", "erased", "followers", "gone",
+        "ids", "kind", "network", "networks", "offer", "placed", "root", "taken_back", "via",
+    )  # fmt: skip
+
     def __init__(self, offer: str) -> None:
         self.offer = offer
         self.ids, self.accounts = Names(), Names()

@@ -105,12 +105,7 @@ class Parents:
         acts, forest = self._acts, self.forest
         self._make_room()
         pairs = self._ties.refresh()
-        if len(new) > 1 and len(acts) > FAR:
-            via = np.asarray(acts.via)[new]
-            via = via[via >= 0]
-            for column in (acts.kind, acts.root, acts.at):
-                np.asarray(column).take(via)
-            forest.fetch(via)
+        self._fetch(new)
         doubtful: dict[int, None] = {}
         for act in new:
             doubtful.update(dict.fromkeys(self._waiting.pop(act, ())))
@@ -182,6 +177,16 @@ class Parents:
         if choice == NONE or declared == _WAITING:
             return head, ASSUMED, exposure
         return choice, INFERRED, exposure
+
+    def _fetch(self, new: Sequence[int]) -> None:
+        """Prepare for deciding some new acts, where they are many among very many."""
+        acts = self._acts
+        if len(new) > 1 and len(acts) > FAR:
+            via = np.asarray(acts.via).take(new)
+            via = via[via >= 0]
+            for column in (acts.kind, acts.root, acts.at):
+                np.asarray(column).take(via)
+            self.forest.fetch(via)
 
     def _declare(self, nodes: Places, every: Places) -> NDArray[np.int32]:
         """Decide where the `via` of all these nodes lead, `every` being all there are."""
