@@ -28,7 +28,7 @@ NONE: Final = -1
 _IS_NODE: Final = np.array([kind in (POST, QUOTE, SHARE) for kind in (*range(4), UNSEEN)])
 _NEW: Final = Change.NEW  # looked up for every act
 _UNSEEN, _ZERO_BYTES = array("b", (UNSEEN,)), array("b", (0,))
-_NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("q", (0,))
+_NO_NUMBER, _FIRST, _NO_COUNT, _ZERO = array("i", (NONE,)), array("i", (0,)), array("q", (NONE,)), array("q", (0,))
 
 
 class Acts:
@@ -168,7 +168,8 @@ class Acts:
     def _make_room(self, more: int) -> None:
         self.kind.extend(_UNSEEN * more)
         self.gone.extend(_ZERO_BYTES * more)
-        for numbers in (self.network, self.actor, self.root, self.via):
+        self.network.extend(_FIRST * more)
+        for numbers in (self.actor, self.root, self.via):
             numbers.extend(_NO_NUMBER * more)
         self.at.extend(_ZERO * more)
         self.followers.extend(_NO_COUNT * more)
@@ -177,15 +178,21 @@ class Acts:
         self.kind[act] = fact.kind
         if fact.network not in self.networks:
             self.networks.append(fact.network)
-        self.network[act] = self.networks.index(fact.network)
+        # Only what differs is written: storing in an array takes longer than looking.
+        network = self.networks.index(fact.network)
+        if network != self.network[act]:
+            self.network[act] = network
         self.at[act] = fact.at
         last, root = self._last_root
         if fact.root != last:  # as good as always the one before
             root = self.number(fact.root)
             self._last_root = fact.root, root
         self.root[act] = root
-        self.via[act] = NONE if fact.via is None else self.number(fact.via)
-        self.followers[act] = NONE if fact.followers is None else fact.followers
+        if fact.via is not None:
+            self.via[act] = self.number(fact.via)
+        followers = NONE if fact.followers is None else fact.followers
+        if followers != self.followers[act]:
+            self.followers[act] = followers
         if fact.actor is None:
             self.actor[act] = NONE
             self.erased.add(act)

@@ -58,9 +58,9 @@ class Parents:
     def rebuild(self, silent: frozenset[int]) -> None:
         """Decide everything anew; the lists of `silent` accounts do not count."""
         acts = self._acts
-        self.forest = Forest()
-        self._declared, self.basis, self.exposure = array("i"), array("b"), array("b")
-        self._make_room()
+        self.forest = Forest(len(acts))
+        self._declared = array("i", (NONE,)) * len(acts)
+        self.basis, self.exposure = (array("b", (NONE,)) * len(acts) for _ in range(2))
         self._waiting, self._nodes_of, self._stand_ins, self.broken = {}, {}, {}, []
         self._ties.start_over(silent)
         self._ties.refresh()

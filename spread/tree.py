@@ -58,13 +58,12 @@ class Forest:
 
     __slots__ = ("_after", "_before", "_child", "depth", "parent", "shapes", "size", "weight")
 
-    def __init__(self) -> None:
-        self.parent = array("i")
-        self.depth = array("i")
-        self.size = array("i")
+    def __init__(self, room: int = 0) -> None:
+        self.parent = array("i", (NOBODY,)) * room
+        self.depth, self._child, self._after, self._before = (self.parent[:] for _ in range(4))
+        self.size = array("i", (0,)) * room
         """Living nodes in the subtree, the node itself included."""
-        self.weight = array("b")
-        self._child, self._after, self._before = array("i"), array("i"), array("i")
+        self.weight = array("b", (0,)) * room
         self.shapes: dict[int, Shape] = {}
 
     def extend(self, more: int = 1) -> None:

@@ -27,7 +27,7 @@ from spread.facts import (
     encode_segment,
 )
 from spread.offer import Offer
-from streams import ledger
+from streams import heap, ledger
 from streams.health import Health
 from streams.stage import MEMORY, Emit, Kept
 from streams.table import Table
@@ -104,6 +104,7 @@ class Offers:
         """Whether any fact of an offer has come."""
         return self._offers.has(id, table)
 
+    @heap.growing()
     def warm_up(self, table: Table) -> None:
         """Bring stored offers to memory, as many as it may take."""
         for key in self.ids(table):
@@ -138,18 +139,13 @@ class Offers:
                 self._health.expired += len(facts)
                 continue
             busy.offer.fetch(facts)
-            for fact in facts:
+            for fact in self._allowed(facts) if self._forgotten else facts:
                 self._take(busy, fact, emit)
             if busy.news:
                 self._offers.touch(key)
 
     def _take(self, busy: _Busy, fact: OfferFact, emit: Emit) -> None:
         offer = busy.offer
-        if self._forgotten:
-            allowed = self._without_forgotten(fact)
-            if allowed is None:
-                return
-            fact = allowed
         act = fact if isinstance(fact, ActFact) else None
         if act is not None and self._assigned and act.root in self._assigned:
             offer.place(act.root, self._assigned[act.root])
@@ -199,8 +195,11 @@ class Offers:
         self._offers.erase(table, traces, lambda _, stored: self._nameless(stored))
 
     def _nameless(self, stored: bytes) -> bytes:
-        facts = map(self._without_forgotten, decode_segment(stored))
-        return encode_segment([fact for fact in facts if fact is not None])
+        return encode_segment(self._allowed(decode_segment(stored)))
+
+    def _allowed(self, facts: Iterable[OfferFact]) -> list[OfferFact]:
+        """What is left of some facts without the accounts that were erased."""
+        return [fact for fact in map(self._without_forgotten, facts) if fact is not None]
 
     def _without_forgotten(self, fact: OfferFact) -> OfferFact | None:
         """A fact without the accounts that were erased, or None if nothing is left of it."""
