@@ -61,7 +61,7 @@ class Forest:
     def __init__(self, room: int = 0) -> None:
         self.parent = array("i", (NOBODY,)) * room
         self.depth, self._child, self._after, self._before = (self.parent[:] for _ in range(4))
-        self.size = array("i", (0,)) * room
+        self.size = array("I", (0,)) * room
         """Living nodes in the subtree, the node itself included."""
         self.weight = array("b", (0,)) * room
         self.shapes: dict[int, Shape] = {}
@@ -71,7 +71,7 @@ class Forest:
         nobody = array("i", (NOBODY,)) * more
         for links in (self.parent, self.depth, self._child, self._after, self._before):
             links.extend(nobody)
-        self.size.extend(array("i", (0,)) * more)
+        self.size.extend(array("I", (0,)) * more)
         self.weight.extend(array("b", (0,)) * more)
 
     def plant(self, head: int) -> None:
