@@ -49,6 +49,7 @@ class _Growing:
         """Seconds for the next batch."""
         facts = [self._cascade.next() for _ in range(_BATCH)]
         started = process_time()
+        self._offer.fetch(facts)
         for fact in facts:
             self._offer.add(fact)
         self._offer.settle()

@@ -84,7 +84,9 @@ class Account:
     def load(self, facts: AccountFacts) -> None:
         """Take stored facts in."""
         for act in facts.acts:
-            self._name(act)
+            deliveries = self.acts.get(act[0], ())
+            if act[1] not in _offers(deliveries):
+                self.acts[act[0]] = (*deliveries, act)
         for offer, at in facts.guest_in:
             self._enter(offer, at)
         if facts.deletes or facts.ties or facts.profiles:
@@ -112,15 +114,19 @@ class Account:
                 self._noted().guest_in += ((act.for_offer, act.at),)
                 self._sent -= {act.for_offer}
             return new, () if act.for_offer in self._sent else self._facts_for(act.for_offer)
-        named = act.id, act.offer, act.at
-        new = self._name(named)
+        known = self.acts.get(act.id, ())
+        new = not known or act.offer not in _offers(known)
         if new:
-            self._noted().acts += (named,)
-        deliveries = self.acts[act.id]
-        if len(deliveries) == 1 and not (self.ties or self.profiles or self.deletes):
+            named = ((act.id, act.offer, act.at),)
+            self.acts[act.id] = known = known + named if known else named
+            if self.news is None:
+                self.news = AccountFacts(acts=named)
+            else:
+                self.news.acts += named
+        if len(known) == 1 and not (self.ties or self.profiles or self.deletes):
             return new, ()
         out: list[tuple[str, OfferFact]] = []
-        offers = _offers(deliveries)
+        offers = _offers(known)
         if len(offers) > 1:
             fact = act_fact(act)
             lowest = msgspec.structs.replace(fact, offer=min(offers, key=canonical))
@@ -190,16 +196,6 @@ class Account:
 
     def _enter(self, offer: str, at: int) -> None:
         self.guest_in = {**self.guest_in, offer: max(at, self.guest_in.get(offer, 0))}
-
-    def _name(self, act: Named) -> bool:
-        known = self.acts.get(act[0])
-        if known is None:
-            self.acts[act[0]] = (act,)
-        elif act[1] in _offers(known):
-            return False
-        else:
-            self.acts[act[0]] = (*known, act)
-        return True
 
     def _concerned(self, delete: Delete) -> Collection[str]:
         """The offers that a delete may concern: those of its target, and those where the account is a guest."""

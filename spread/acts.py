@@ -6,6 +6,7 @@ deliveries alone.
 """
 
 from array import array
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,8 @@ from spread.names import Names
 Places = NDArray[np.intp]
 """Numbers of ids."""
 
+FAR: Final = 20_000
+"""More acts than this do not stay in the processor's caches."""
 UNSEEN: Final = -1
 NONE: Final = -1
 """No `via`, no follower count, no known account."""
@@ -25,11 +28,16 @@ NONE: Final = -1
 _IS_NODE: Final = np.array([kind in (POST, QUOTE, SHARE) for kind in (*range(4), UNSEEN)])
 _NEW: Final = Change.NEW  # looked up for every act
 _UNSEEN, _ZERO_BYTES = array("b", (UNSEEN,)), array("b", (0,))
-_NO_NUMBER, _NO_COUNT, _ZERO = array("i", (NONE,)), array("q", (NONE,)), array("q", (0,))
+_NO_NUMBER, _FIRST, _NO_COUNT, _ZERO = array("i", (NONE,)), array("i", (0,)), array("q", (NONE,)), array("q", (0,))
 
 
 class Acts:
     """Columns over the numbers of ids; `root` and `via` are such numbers too, `actor` is a number of `accounts`."""
+
+    __slots__ = (
+        "_last_root", "accounts", "actor", "at", "deletes", "differing", "elsewhere", "erased", "followers", "gone",
+        "ids", "kind", "network", "networks", "offer", "placed", "root", "taken_back", "via",
+    )  # fmt: skip
 
     def __init__(self, offer: str) -> None:
         self.offer = offer
@@ -58,18 +66,14 @@ class Acts:
         """The number of an id, with room in the columns (there is more room than ids)."""
         number = self.ids.number(id)
         if number >= len(self.kind):
-            more = 4 + number // 8
-            self.kind.extend(_UNSEEN * more)
-            self.gone.extend(_ZERO_BYTES * more)
-            for numbers in (self.network, self.actor, self.root, self.via):
-                numbers.extend(_NO_NUMBER * more)
-            self.at.extend(_ZERO * more)
-            self.followers.extend(_NO_COUNT * more)
+            self._make_room(4 + number // 8)
         return number
 
     def add(self, fact: ActFact) -> tuple[int, Change]:
         """Take a delivery in: the number of its act, and what it changed."""
-        act = self.number(fact.id)
+        act = self.ids.number(fact.id)
+        if act >= len(self.kind):
+            self._make_room(4 + act // 8)
         if self.kind[act] == UNSEEN:
             self._write(act, fact)
             return act, _NEW
@@ -82,6 +86,12 @@ class Acts:
         self._write(act, merged)
         self.differing.add(act)
         return act, Change.MERGED
+
+    def fetch(self, facts: Sequence[ActFact]) -> None:
+        """Prepare for taking some deliveries in, where they are many among very many."""
+        if len(facts) > 1 and len(self) > FAR:
+            self.ids.fetch([id for fact in facts for id in (fact.id, fact.via) if id is not None])
+            self.accounts.fetch([fact.actor for fact in facts if fact.actor is not None])
 
     def fact(self, act: int) -> ActFact:
         """A seen act as a fact again."""
@@ -155,19 +165,34 @@ class Acts:
         """Bytes of memory held."""
         return self.ids.nbytes() + self.accounts.nbytes() + 32 * len(self)
 
+    def _make_room(self, more: int) -> None:
+        self.kind.extend(_UNSEEN * more)
+        self.gone.extend(_ZERO_BYTES * more)
+        self.network.extend(_FIRST * more)
+        for numbers in (self.actor, self.root, self.via):
+            numbers.extend(_NO_NUMBER * more)
+        self.at.extend(_ZERO * more)
+        self.followers.extend(_NO_COUNT * more)
+
     def _write(self, act: int, fact: ActFact) -> None:
         self.kind[act] = fact.kind
         if fact.network not in self.networks:
             self.networks.append(fact.network)
-        self.network[act] = self.networks.index(fact.network)
+        # Only what differs is written: storing in an array takes longer than looking.
+        network = self.networks.index(fact.network)
+        if network != self.network[act]:
+            self.network[act] = network
         self.at[act] = fact.at
         last, root = self._last_root
         if fact.root != last:  # as good as always the one before
             root = self.number(fact.root)
             self._last_root = fact.root, root
         self.root[act] = root
-        self.via[act] = NONE if fact.via is None else self.number(fact.via)
-        self.followers[act] = NONE if fact.followers is None else fact.followers
+        if fact.via is not None:
+            self.via[act] = self.number(fact.via)
+        followers = NONE if fact.followers is None else fact.followers
+        if followers != self.followers[act]:
+            self.followers[act] = followers
         if fact.actor is None:
             self.actor[act] = NONE
             self.erased.add(act)

@@ -184,8 +184,9 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
     except _UNREADABLE as error:
         is_batch = message.lstrip(_BLANK).startswith(b"[")
         return list(_decode_parts(message, recorded_at)) if is_batch else [_rejected(message, error)]
-    # Escapes only make a text longer, so a pure ASCII message without them needs no look at single lengths in bytes.
-    plain = message.isascii() and b"\\u" not in message
+    # Escapes only make a text longer, so neither a short message nor a pure ASCII one without them needs a look at
+    # single lengths in bytes.
+    plain = len(message) <= MAX_ID_BYTES or (message.isascii() and b"\\u" not in message)
     if not isinstance(decoded, list):
         fault = _fault(decoded, plain, recorded_at)
         return [decoded if fault is None else Rejected(*fault, message)]

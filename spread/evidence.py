@@ -3,7 +3,7 @@
 Nothing is derived here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from spread.acts import NONE, Acts
@@ -42,9 +42,22 @@ class Evidence:
         self._changed: set[int] = set()
         self._from_scratch = True
 
+    def fetch(self, facts: Iterable[OfferFact]) -> None:
+        """Prepare for some facts to be added soon; changes nothing."""
+        self._acts.fetch([fact for fact in facts if isinstance(fact, ActFact)])
+
     def add(self, fact: OfferFact) -> bool:
         """Take a fact in; whether it says anything new."""
-        news = self._add_act(fact) if isinstance(fact, ActFact) else self._add(fact)
+        if isinstance(fact, ActFact):
+            act, change = self._acts.add(fact)
+            if change is _NEW:
+                self._new.append(act)
+                self._unsettled = True
+                return True
+            self._from_scratch |= change is Change.MERGED
+            news = change is not Change.NOTHING
+        else:
+            news = self._add(fact)
         self._unsettled |= news
         return news
 
@@ -89,16 +102,6 @@ class Evidence:
             return frozenset()
         spoke = {acts.actor[act] for act in range(len(acts)) if acts.shown(act)}
         return frozenset(range(len(acts.accounts))) - spoke
-
-    def _add_act(self, fact: ActFact) -> bool:
-        act, change = self._acts.add(fact)
-        if change is _NEW:
-            self._new.append(act)
-            return True
-        if change is Change.MERGED:
-            self._from_scratch = True
-            return True
-        return False
 
     def _add(self, fact: DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed) -> bool:
         match fact:

@@ -2,27 +2,31 @@
 
 An offer may have a million posts, and each is named again and again (as a root, as a parent, as a deleted target).
 Here a name costs its own bytes and about 20 more: the texts stand end to end in one buffer, and an open-addressing
-table holds for each a 32-bit fingerprint beside its number, so that as good as every comparison of texts is a hit.
+table holds for each a part of its hash and, right behind it, its number, so that as good as every comparison of texts
+is a hit, and growing needs no look at the texts.
 """
 
 from array import array
+from collections.abc import Collection
+
+import numpy as np
 
 _EMPTY = -1
-_SHIFT = 32
-_NUMBER = (1 << _SHIFT) - 1
-_FINGERPRINT = (1 << 31) - 1
-_LARGE = 1 << 16
+_MARK = (1 << 30) - 2
+"""The part of a hash: even, since a slot is two places, and small enough for Python to be quick with it."""
+_LARGE = 1 << 15
+"""A table of more places than this grows by less."""
 
 
 class Names:
     """An append-only set of strings; each has the number of its arrival, from 0."""
 
-    __slots__ = ("_buffer", "_ends", "_slots")
+    __slots__ = ("_buffer", "_ends", "_mask", "_room", "_table")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._ends = array("q", (0,))
-        self._slots = array("q", (_EMPTY,)) * 16
+        self._lay_out(32)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -35,49 +39,62 @@ class Names:
 
     def find(self, name: str) -> int:
         """The number of a name, or -1 if it has none."""
-        raw = name.encode()
-        slots, ends, buffer = self._slots, self._ends, self._buffer
-        mask = len(slots) - 1
-        slot = hash(raw) & mask
-        while (entry := slots[slot]) >= 0:
-            number = entry & _NUMBER
-            if buffer[ends[number] : ends[number + 1]] == raw:
+        table, ends, raw = self._table, self._ends, name.encode()
+        mark = hash(name) & _MARK
+        slot = mark & self._mask
+        while (found := table[slot]) >= 0:
+            number = table[slot + 1]
+            if found == mark and self._buffer[ends[number] : ends[number + 1]] == raw:
                 return number
-            slot = slot + 1 & mask
+            slot = slot + 2 & self._mask
         return -1
 
     def number(self, name: str) -> int:
         """The number of a name, given now if it has none yet."""
-        raw = name.encode()
-        slots, ends, buffer = self._slots, self._ends, self._buffer
-        mark = hash(raw) & _FINGERPRINT
-        mask = len(slots) - 1
+        table, mask = self._table, self._mask
+        mark = hash(name) & _MARK
         slot = mark & mask
-        while (entry := slots[slot]) >= 0:
-            if entry >> _SHIFT == mark:
-                number = entry & _NUMBER
-                if buffer[ends[number] : ends[number + 1]] == raw:
+        while (found := table[slot]) >= 0:
+            if found == mark:
+                number = table[slot + 1]
+                ends = self._ends
+                if self._buffer[ends[number] : ends[number + 1]] == name.encode():
                     return number
-            slot = slot + 1 & mask
+            slot = slot + 2 & mask
+        ends, buffer = self._ends, self._buffer
         number = len(ends) - 1
-        buffer += raw
+        buffer += name.encode()
         ends.append(len(buffer))
-        slots[slot] = mark << _SHIFT | number
-        if 3 * number > 2 * mask:
+        table[slot], table[slot + 1] = mark, number
+        if number >= self._room:
             self._grow()
         return number
 
+    def fetch(self, names: Collection[str]) -> None:
+        """Bring what a look at these names touches into the processor's caches.
+
+        In a large table each look waits for memory several times; here many wait at once.
+        """
+        slots = np.fromiter(map(hash, names), np.int64, len(names)) & _MARK & self._mask
+        numbers = np.asarray(self._table).take(slots + 1)
+        starts = np.asarray(self._ends).take(numbers[numbers >= 0])
+        np.frombuffer(self._buffer, np.uint8).take(starts)
+
     def nbytes(self) -> int:
         """Bytes of memory held."""
-        return len(self._buffer) + 8 * (len(self._ends) + len(self._slots))
+        return len(self._buffer) + 8 * len(self._ends) + 4 * len(self._table)
+
+    def _lay_out(self, places: int) -> None:
+        self._table = array("i", (_EMPTY,)) * places
+        self._mask, self._room = places - 1, places // 3
 
     def _grow(self) -> None:
-        size = (4 if len(self._slots) < _LARGE else 2) * len(self._slots)
-        slots, mask = array("q", (_EMPTY,)) * size, size - 1
-        for entry in self._slots:
-            if entry >= 0:
-                slot = entry >> _SHIFT & mask
-                while slots[slot] >= 0:
-                    slot = slot + 1 & mask
-                slots[slot] = entry
-        self._slots = slots
+        old = self._table
+        self._lay_out((4 if len(old) < _LARGE else 2) * len(old))
+        table, mask = self._table, self._mask
+        for mark, number in zip(old[::2], old[1::2], strict=True):
+            if mark >= 0:
+                slot = mark & mask
+                while table[slot] >= 0:
+                    slot = slot + 2 & mask
+                table[slot], table[slot + 1] = mark, number

@@ -63,23 +63,22 @@ class Offer(Evidence):
         cascades = self.cascades()
         living = self._living()
         acts, parents = self._acts, self._parents
-        network, actor = self._column(acts.network)[living], self._column(acts.actor)[living]
-        networks = {}
-        for number in distinct(network).tolist():
-            there = actor[network == number]
-            networks[acts.networks[number]] = report.OnNetwork(len(there), len(distinct(there)))
         if len(cascades) == 1:
-            reached, max_breadth = cascades[0].reach, cascades[0].max_breadth
+            participants, reached, max_breadth = cascades[0].participants, cascades[0].reach, cascades[0].max_breadth
         else:
             roots = [acts.number(cascade.root) for cascade in cascades]
-            reached = self._reach(living, roots)
+            participants, reached = self._reach(living, roots)
             shapes = (parents.forest.shapes[parents.head(root)] for root in roots)
             max_breadth = max(map(sum, zip_longest(*(shape.breadths for shape in shapes), fillvalue=0)), default=0)
+        network, networks = self._column(acts.network)[living], {}
+        for number in distinct(network).tolist():
+            there = self._column(acts.actor)[living[network == number]]
+            networks[acts.networks[number]] = report.OnNetwork(len(there), len(distinct(there)))
         return report.OfferLine(
             self.id,
             len(cascades),
             len(living),
-            len(distinct(actor)) if len(networks) != 1 else next(iter(networks.values())).participants,
+            participants,
             self._replies(),
             max((cascade.depth for cascade in cascades), default=0),
             max_breadth,
@@ -194,6 +193,7 @@ class Offer(Evidence):
         basis = np.bincount(self._column(parents.basis)[others], minlength=len(BASES)).tolist()
         # One off, as NONE is -1.
         exposure = np.bincount(self._column(parents.exposure)[others] + 1, minlength=1 + len(EXPOSURES)).tolist()
+        participants, reached = self._reach(living, [root])
         seen = acts.is_root(root)
         networks = {acts.networks[n] for n in distinct(self._column(acts.network)[living]).tolist()}
         broken = sum(1 for node in parents.broken if acts.root[node] == root and parents.forest.size[node])
@@ -203,21 +203,22 @@ class Offer(Evidence):
             seen,
             acts.networks[acts.network[root]] if seen else min(networks),
             len(living),
-            len(distinct(self._column(acts.actor)[living])),
+            participants,
             shape.depth,
             shape.max_breadth,
             report.rounded(shape.structural_virality),
             report.Edges(basis[DECLARED], basis[INFERRED], basis[ASSUMED]),
             report.Exposure(exposure[1 + BY_ROOT], exposure[1 + BY_OTHERS], exposure[1 + BY_NONE]),
-            self._reach(living, [root]),
+            reached,
             int(at.min()),
             int(at.max()),
             broken + foreign.get(root, 0),
         )
 
-    def _reach(self, living: Places, roots: list[int]) -> reach.Reach:
+    def _reach(self, living: Places, roots: list[int]) -> tuple[int, reach.Reach]:
+        """How many took part, and how many they reached."""
         if not len(living):
-            return report.EMPTY_REACH
+            return 0, report.EMPTY_REACH
         acts = self._acts
         actor, network = self._column(acts.actor)[living], self._column(acts.network)[living]
         if len(acts.networks) > 1:  # an account seen on two networks is taken with the first by name
@@ -234,7 +235,8 @@ class Offer(Evidence):
         authors = None
         if all(acts.is_root(root) and not acts.gone[root] for root in roots):
             authors = [self._audience(acts.actor[root]) for root in roots] if self._ties else []
-        return reach.reach(reach.Audience(network[first], self._stated(living, accounts), known), authors)
+        audience = reach.Audience(network[first], self._stated(living, accounts), known)
+        return len(accounts), reach.reach(audience, authors)
 
     def _stated(self, living: Places, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
         """The latest stated follower count of each account (sorted), from these nodes and all profiles; -1 without."""

@@ -14,13 +14,13 @@ while an offer has one, it is rebuilt instead of updated.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spread.acts import NONE, Acts, Places
+from spread.acts import FAR, NONE, Acts, Places
 from spread.facts import REPLY
 from spread.ties import Ties
 from spread.tree import NOBODY, Forest
@@ -58,9 +58,9 @@ class Parents:
     def rebuild(self, silent: frozenset[int]) -> None:
         """Decide everything anew; the lists of `silent` accounts do not count."""
         acts = self._acts
-        self.forest = Forest()
-        self._declared, self.basis, self.exposure = array("i"), array("b"), array("b")
-        self._make_room()
+        self.forest = Forest(len(acts))
+        self._declared = array("i", (NONE,)) * len(acts)
+        self.basis, self.exposure = (array("b", (NONE,)) * len(acts) for _ in range(2))
         self._waiting, self._nodes_of, self._stand_ins, self.broken = {}, {}, {}, []
         self._ties.start_over(silent)
         self._ties.refresh()
@@ -97,7 +97,7 @@ class Parents:
             if head < len(acts):
                 self.forest.set_weight(head, int(acts.is_living(head)), head)
 
-    def update(self, new: Iterable[int], changed: Iterable[int], silent: frozenset[int]) -> None:
+    def update(self, new: Sequence[int], changed: Iterable[int], silent: frozenset[int]) -> None:
         """Decide what `new` acts, acts that came or went (`changed`) and new ties touch."""
         if self.broken or self._stand_ins or bool(self._ties) != self._has_ties:
             self.rebuild(silent)
@@ -105,6 +105,7 @@ class Parents:
         acts, forest = self._acts, self.forest
         self._make_room()
         pairs = self._ties.refresh()
+        self._fetch(new)
         doubtful: dict[int, None] = {}
         for act in new:
             doubtful.update(dict.fromkeys(self._waiting.pop(act, ())))
@@ -176,6 +177,16 @@ class Parents:
         if choice == NONE or declared == _WAITING:
             return head, ASSUMED, exposure
         return choice, INFERRED, exposure
+
+    def _fetch(self, new: Sequence[int]) -> None:
+        """Prepare for deciding some new acts, where they are many among very many."""
+        acts = self._acts
+        if len(new) > 1 and len(acts) > FAR:
+            via = np.asarray(acts.via).take(new)
+            via = via[via >= 0]
+            for column in (acts.kind, acts.root, acts.at):
+                np.asarray(column).take(via)
+            self.forest.fetch(via)
 
     def _declare(self, nodes: Places, every: Places) -> NDArray[np.int32]:
         """Decide where the `via` of all these nodes lead, `every` being all there are."""

@@ -80,8 +80,10 @@ class Distinct:
         return outside * self.size // len(self.members) if self.sampled else outside
 
 
-def _union_up_to(sets: Iterable[Digests], limit: int) -> Digests | None:
+def _union_up_to(sets: Collection[Digests], limit: int) -> Digests | None:
     """The distinct members of some sets, or None as soon as there are more than `limit`."""
+    if not sets:
+        return _NONE
     union, waiting, size = _NONE, [], 0
     for one in sets:
         waiting.append(one)

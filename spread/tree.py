@@ -14,6 +14,9 @@ Costs: `attach` and `set_weight` O(depth); `move` O(depth + subtree); all iterat
 from array import array
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 NOBODY = -1
 
 
@@ -55,13 +58,12 @@ class Forest:
 
     __slots__ = ("_after", "_before", "_child", "depth", "parent", "shapes", "size", "weight")
 
-    def __init__(self) -> None:
-        self.parent = array("i")
-        self.depth = array("i")
-        self.size = array("i")
+    def __init__(self, room: int = 0) -> None:
+        self.parent = array("i", (NOBODY,)) * room
+        self.depth, self._child, self._after, self._before = (self.parent[:] for _ in range(4))
+        self.size = array("I", (0,)) * room
         """Living nodes in the subtree, the node itself included."""
-        self.weight = array("b")
-        self._child, self._after, self._before = array("i"), array("i"), array("i")
+        self.weight = array("b", (0,)) * room
         self.shapes: dict[int, Shape] = {}
 
     def extend(self, more: int = 1) -> None:
@@ -69,7 +71,7 @@ class Forest:
         nobody = array("i", (NOBODY,)) * more
         for links in (self.parent, self.depth, self._child, self._after, self._before):
             links.extend(nobody)
-        self.size.extend(array("i", (0,)) * more)
+        self.size.extend(array("I", (0,)) * more)
         self.weight.extend(array("b", (0,)) * more)
 
     def plant(self, head: int) -> None:
@@ -133,6 +135,19 @@ class Forest:
                 total += below
                 squares += below * below
             shape.living, shape.size_sum, shape.size_squares = size[head], total, squares
+
+    def fetch(self, nodes: NDArray[np.int32]) -> None:
+        """Bring what a change at some nodes touches into the processor's caches.
+
+        On the way up from a node of a large tree each step waits for memory; here many wait at once.
+        """
+        size, parent = np.asarray(self.size), np.asarray(self.parent)
+        np.asarray(self.depth).take(nodes)
+        np.asarray(self._before).take(np.asarray(self._child).take(nodes))
+        for _ in range(8):  # further up the same nodes are met again and again
+            size.take(nodes)
+            nodes = parent.take(nodes)
+            nodes = nodes[nodes >= 0]
 
     def subtree(self, node: int) -> Iterable[int]:
         """A node and all below it, parents before their children."""
@@ -209,14 +224,13 @@ class Forest:
     def _add_up(self, node: int, change: int, head: int) -> None:
         """Add living nodes to a node and all above it; the edges above them carry them too."""
         size, parent = self.size, self.parent
-        total = squares = 0
+        total, levels = 0, self.depth[node]
         while node != head:
             old = size[node]
             size[node] = old + change
-            total += change
-            squares += change * (2 * old + change)
+            total += old
             node = parent[node]
         size[head] += change
         shape = self.shapes[head]
-        shape.size_sum += total
-        shape.size_squares += squares
+        shape.size_sum += change * levels
+        shape.size_squares += change * (2 * total + change * levels)

@@ -27,7 +27,7 @@ from spread.facts import (
     encode_segment,
 )
 from spread.offer import Offer
-from streams import ledger
+from streams import heap, ledger
 from streams.health import Health
 from streams.stage import MEMORY, Emit, Kept
 from streams.table import Table
@@ -66,14 +66,21 @@ class Offers:
     def apply(self, batch: Iterable[tuple[str | None, Fact]], table: Table, emit: Emit, now: int) -> None:
         """Take facts in, each with the offer it is for, or None if it is for all."""
         self._read(table)
+        # Offer by offer, so that what is at hand of one is used again and again.
+        of: dict[str, list[OfferFact]] = {}
         for key, fact in batch:
-            if isinstance(fact, EraseFact):
-                self._erase(fact, table)
-            elif isinstance(fact, AssignFact):
-                self._assign(fact, table, emit)
+            if isinstance(fact, EraseFact | AssignFact):
+                self._take_all(of, table, emit)
+                of = {}
+                self._correct(fact, table, emit)
             else:
                 assert key is not None
-                self._take(key, fact, table, emit)
+                facts = of.get(key)
+                if facts is None:
+                    of[key] = [fact]
+                else:
+                    facts.append(fact)
+        self._take_all(of, table, emit)
 
     def flush(self, table: Table) -> None:
         """Write what is new to the table."""
@@ -97,6 +104,7 @@ class Offers:
         """Whether any fact of an offer has come."""
         return self._offers.has(id, table)
 
+    @heap.growing()
     def warm_up(self, table: Table) -> None:
         """Bring stored offers to memory, as many as it may take."""
         for key in self.ids(table):
@@ -124,28 +132,35 @@ class Offers:
                 offer.add(busy.news[-1])
                 self._offers.touch(key)
 
-    def _take(self, key: str, fact: OfferFact, table: Table, emit: Emit) -> None:
-        busy = self._offers.get(key, table)
+    def _take_all(self, of: dict[str, list[OfferFact]], table: Table, emit: Emit) -> None:
+        for key, facts in of.items():
+            busy = self._offers.get(key, table)
+            if busy.offer.closed is not None:
+                self._health.expired += len(facts)
+                continue
+            busy.offer.fetch(facts)
+            for fact in self._allowed(facts) if self._forgotten else facts:
+                self._take(busy, fact, emit)
+            if busy.news:
+                self._offers.touch(key)
+
+    def _take(self, busy: _Busy, fact: OfferFact, emit: Emit) -> None:
         offer = busy.offer
-        if offer.closed is not None:
-            self._health.expired += 1
-            return
-        if self._forgotten:
-            allowed = self._without_forgotten(fact)
-            if allowed is None:
-                return
-            fact = allowed
         act = fact if isinstance(fact, ActFact) else None
         if act is not None and self._assigned and act.root in self._assigned:
             offer.place(act.root, self._assigned[act.root])
         if offer.add(fact):
-            if not busy.news:
-                self._offers.touch(key)
             busy.news.append(fact)
-        elif act is None or act.offer != key:
+        elif act is None or act.offer != offer.id:
             return
         if act is not None and offer.has_guests:
             _send_guests(offer, act, emit)
+
+    def _correct(self, fact: EraseFact | AssignFact, table: Table, emit: Emit) -> None:
+        if isinstance(fact, EraseFact):
+            self._erase(fact, table)
+        else:
+            self._assign(fact, table, emit)
 
     def _assign(self, fact: AssignFact, table: Table, emit: Emit) -> None:
         ledger.assign(table, fact)
@@ -180,8 +195,11 @@ class Offers:
         self._offers.erase(table, traces, lambda _, stored: self._nameless(stored))
 
     def _nameless(self, stored: bytes) -> bytes:
-        facts = map(self._without_forgotten, decode_segment(stored))
-        return encode_segment([fact for fact in facts if fact is not None])
+        return encode_segment(self._allowed(decode_segment(stored)))
+
+    def _allowed(self, facts: Iterable[OfferFact]) -> list[OfferFact]:
+        """What is left of some facts without the accounts that were erased."""
+        return [fact for fact in map(self._without_forgotten, facts) if fact is not None]
 
     def _without_forgotten(self, fact: OfferFact) -> OfferFact | None:
         """A fact without the accounts that were erased, or None if nothing is left of it."""

@@ -54,6 +54,7 @@ class Pipeline:
         self.people.flush(self.people_table)
         self.offers.flush(self.offers_table)
 
+    @heap.growing()
     def expire(self, now: int) -> None:
         """Obey the retention."""
         self.people.expire(self.people_table, now)

@@ -61,13 +61,18 @@ class Segments:
         for row in self._obsolete:
             table.pop(row, None)
         self._obsolete = ()
-        small = [stored for stored in news if len(stored) < FULL_BYTES]
-        large = [stored for stored in news if len(stored) >= FULL_BYTES]
-        if len(self._small) + len(small) > RECENT:
-            small = [merged([*(table[row] for row in self._small if row in table), *small])]
-            self._obsolete, self._small = self._small, ()
-        for stored in large + small:
-            self._add(table, stored)
+        if len(self._small) + len(news) > RECENT:
+            small = [stored for stored in news if len(stored) < FULL_BYTES]
+            large = [stored for stored in news if len(stored) >= FULL_BYTES]
+            if len(self._small) + len(small) > RECENT:
+                small = [merged([*(table[row] for row in self._small if row in table), *small])]
+                self._obsolete, self._small = self._small, ()
+            news = large + small
+        for stored in news:
+            row = b"=" + self._key.encode() + _WRITER + next(_COUNTER).to_bytes(_COUNTER_BYTES, "big")
+            table[row] = stored
+            if len(stored) < FULL_BYTES:
+                self._small += (row,)
 
     def rewrite(self, table: Table, change: Callable[[bytes], bytes | None]) -> None:
         """Put something else in the place of each segment, None where nothing is left of it.
@@ -80,9 +85,3 @@ class Segments:
                 del table[row]
             else:
                 table[row] = changed
-
-    def _add(self, table: Table, stored: bytes) -> None:
-        row = group(self._key) + _WRITER + next(_COUNTER).to_bytes(_COUNTER_BYTES, "big")
-        table[row] = stored
-        if len(stored) < FULL_BYTES:
-            self._small += (row,)

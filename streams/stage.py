@@ -1,6 +1,5 @@
 """What both stages share: objects by key, kept in memory while they are busy, stored as segments."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -29,12 +28,13 @@ K = TypeVar("K", bound=Sized)
 
 
 class _Held(Segments, Generic[K]):
-    """An object in memory, where it is stored, and the size that it had when it was last stored."""
+    """An object in memory, where it is stored, its size when it last was, and whether anything is new since."""
 
-    __slots__ = ("one", "size")
+    __slots__ = ("one", "size", "touched")
 
     one: K
     size: int
+    touched: bool
 
 
 class Kept(Generic[K]):
@@ -53,11 +53,12 @@ class Kept(Generic[K]):
     ) -> None:
         self._load, self._news, self._merged = load, news, merged
         self._memory = memory
-        self._objects: OrderedDict[str, _Held[K]] = OrderedDict()
+        self._objects: dict[str, _Held[K]] = {}
+        """Once they take half the memory, what was asked for last is at the end."""
         self._total = 0
         self._all_here: bool | None = None
         """Whether nothing is stored that is not in memory, so that a new key need not be looked up."""
-        self._touched: dict[str, None] = {}
+        self._touched: list[_Held[K]] = []
 
     @property
     def is_full(self) -> bool:
@@ -69,13 +70,14 @@ class Kept(Generic[K]):
         held = self._objects.get(key)
         if held is None:
             held = self._bring(key, table)
-        else:
-            self._objects.move_to_end(key)
+        elif self._total > self._memory // 2:
+            self._objects[key] = self._objects.pop(key)
         return held.one
 
     def has(self, key: str, table: Table) -> bool:
         """Whether anything is stored of a key, or about to be."""
-        return key in self._touched or bool(Segments(key).load(table))
+        held = self._objects.get(key)
+        return (held is not None and held.touched) or bool(Segments(key).load(table))
 
     def loaded(self) -> Iterator[K]:
         """The objects in memory."""
@@ -83,19 +85,25 @@ class Kept(Generic[K]):
 
     def touch(self, key: str) -> None:
         """Have what is new of the object stored with the next flush."""
-        self._touched[key] = None
+        held = self._objects[key]
+        if not held.touched:
+            held.touched = True
+            self._touched.append(held)
 
     def flush(self, table: Table) -> None:
         """Write what is new, and let go of what has not been asked for the longest."""
-        for key in self._touched:
-            held = self._objects[key]
+        for held in self._touched:
             held.append(table, self._news(held.one), self._merged)
+            held.touched = False
             size = held.one.nbytes()
             self._total += size - held.size
             held.size = size
-        self._touched = {}
-        while self.is_full and self._objects:
-            self._let_go(next(iter(self._objects)))
+        self._touched = []
+        if self.is_full:
+            for key in list(self._objects):
+                self._let_go(key)
+                if not self.is_full:
+                    break
 
     def keys(self, table: Table) -> list[str]:
         """All keys, stored ones and new ones."""
@@ -135,7 +143,7 @@ class Kept(Generic[K]):
     def drop(self) -> None:
         """Forget what is in memory, stored or not."""
         self._objects.clear()
-        self._touched, self._total, self._all_here = {}, 0, None
+        self._touched, self._total, self._all_here = [], 0, None
 
     def _bring(self, key: str, table: Table) -> _Held[K]:
         """Make the object of a key, of what is stored of it."""
@@ -144,6 +152,7 @@ class Kept(Generic[K]):
         held: _Held[K] = _Held(key)
         stored = [] if self._all_here else held.load(table)
         held.one = self._load(key, stored)
+        held.touched = False
         held.size = held.one.nbytes() if stored else 0
         self._total += held.size
         self._objects[key] = held
