@@ -30,6 +30,9 @@ PENDING_BYTES: Final = 64 * 2**20
 FLUSH_S: Final = 0.1
 LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
+_TIMES: Final = 5
+"""So often one message has to come out of turn until those before it are given up."""
+_QUIET_S: Final = 3.0
 _log: Final = logging.getLogger(__name__)
 SESSION_S: Final = 10.0
 STALLED_S: Final = 60.0
@@ -280,6 +283,8 @@ class Worker:
         if message.value is None:
             event.ack()
             return
+        if not self.app.tables.actives_ready:
+            return  # from before a rebalance: Faust goes back to what is committed
         self._took_at = time.monotonic()
         task = task_of(message.partition)
         if not await self._is_next(task, message):
@@ -328,16 +333,18 @@ class Worker:
         consumer: Any = self.app.consumer
         if task.next_offset is None:
             task.next_offset = self._committed(message.tp)
-        if message.offset > max(task.next_offset, task.skipped):
+        if message.offset > task.next_offset and (message.offset, task.times) != (task.skipped, _TIMES):
+            task.times = task.times + 1 if message.offset == task.skipped else 1
             task.skipped = message.offset
             consumer._gap.pop(message.tp, None)
             await consumer.seek(message.tp, task.next_offset)
             return False
         if message.offset < task.next_offset:
             return False
-        if message.offset > task.next_offset:  # it came again: the log really begins there, or has a hole
+        if message.offset > task.next_offset:  # it came again and again: the log really begins there, or has a hole
             _log.warning("%s: %d messages are gone", message.tp, message.offset - task.next_offset)
-        task.next_offset, task.skipped = message.offset + 1, -1
+        task.next_offset, task.skipped, task.times = message.offset + 1, -1, 0
+        task.asked_at = time.monotonic()
         return True
 
     def _people_task(self, number: int) -> PeopleTask:
@@ -364,6 +371,19 @@ class Worker:
             # Under load a flush is worth more the more it holds, so that it takes a part of the time at most.
             await asyncio.sleep(min(max(FLUSH_S, _FLUSH_SHARE * self._collecting_s), LONGEST_FLUSH_S))
             await self.flush()
+            await self._go_back()
+
+    async def _go_back(self) -> None:
+        """Where more is known to be there and nothing comes, ask for it again: it was left aside amid a rebalance."""
+        moment = time.monotonic()
+        consumer: Any = self.app.consumer
+        for task in list(self.tasks) if self.app.tables.actives_ready else ():
+            tp = TP(self.settings.layout.name(task.topic), task.number)
+            wanted = self._committed(tp) if task.next_offset is None else task.next_offset
+            if moment - task.asked_at > _QUIET_S and (consumer.highwater(tp) or 0) > wanted:
+                task.asked_at = moment
+                consumer._gap.pop(tp, None)
+                await consumer.seek(tp, wanted)
 
     async def _send_rows(self, changelog: str, number: int, rows: Changes) -> list[tuple[int, Any]]:
         """Send rows in batches, without a future for each: how many of them and the future of each batch."""
