@@ -120,3 +120,20 @@ class _OnDisk:
 
     def _database(self) -> Any:
         return self._store._db_for_partition(self._number)
+
+
+async def send_rows(app: faust.App, changelog: str, number: int, rows: Changes) -> list[tuple[int, Any]]:
+    """Send rows in batches, without a future for each: how many of them and the future of each batch."""
+    producer: Any = app.producer
+    producer = producer._ensure_producer()
+    sent = []
+    batch, n = producer.create_batch(), 0
+    for row, value in rows.items():
+        if batch.append(key=row, value=value, timestamp=None) is None:
+            sent.append((n, await producer.send_batch(batch, changelog, partition=number)))
+            batch, n = producer.create_batch(), 0
+            batch.append(key=row, value=value, timestamp=None)
+        n += 1
+    if n:
+        sent.append((n, await producer.send_batch(batch, changelog, partition=number)))
+    return sent

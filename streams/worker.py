@@ -20,8 +20,8 @@ from spread.offer import Offer
 from spread.partition import partition
 from streams import heap, wire
 from streams.health import Health
-from streams.rows import Changes, PartitionRows
-from streams.tables import RowsTable
+from streams.rows import PartitionRows
+from streams.tables import RowsTable, send_rows
 from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
 from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
 
@@ -385,27 +385,11 @@ class Worker:
                 consumer._gap.pop(tp, None)
                 await consumer.seek(tp, wanted)
 
-    async def _send_rows(self, changelog: str, number: int, rows: Changes) -> list[tuple[int, Any]]:
-        """Send rows in batches, without a future for each: how many of them and the future of each batch."""
-        producer: Any = self.app.producer
-        producer = producer._ensure_producer()
-        sent = []
-        batch, n = producer.create_batch(), 0
-        for row, value in rows.items():
-            if batch.append(key=row, value=value, timestamp=None) is None:
-                sent.append((n, await producer.send_batch(batch, changelog, partition=number)))
-                batch, n = producer.create_batch(), 0
-                batch.append(key=row, value=value, timestamp=None)
-            n += 1
-        if n:
-            sent.append((n, await producer.send_batch(batch, changelog, partition=number)))
-        return sent
-
     async def _send(self, task: Task, flush: Flush) -> tuple[list[tuple[int, Any]], list[Any]]:
         layout, producer = self.settings.layout, self.app.producer
         table = PEOPLE_TABLE if isinstance(task, PeopleTask) else OFFERS_TABLE
         changelog = layout.changelog(table)
-        rows = await self._send_rows(changelog, task.number, flush.rows)
+        rows = await send_rows(self.app, changelog, task.number, flush.rows)
         others = [
             await producer.send(layout.name(m.topic), m.key, m.value, m.partition, None, m.headers)
             for m in flush.messages

@@ -74,31 +74,6 @@ def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_pat
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
 
 
-@pytest.mark.parametrize("tables", ["rocksdb", "memory"])
-def test_nothing_is_lost_or_counted_twice_whatever_happens_to_workers(hands: Crew, tmp_path: Path, tables: str) -> None:
-    """Two workers are killed, a third joins, one is stopped, all while events flow: the answer is the same."""
-    hands.env["RICOCHET_TABLES"] = tables
-    lines = many(EVENTS)
-    parts = [lines[part::6] for part in range(6)]
-    first, second = hands.start(), hands.start()
-    hands.send(parts[0])
-    until(lambda: hands.events() > 0, "events flow")
-    hands.kill(first)
-    hands.send(parts[1])
-    first = hands.start()
-    hands.send(parts[2])
-    third = hands.start()
-    hands.ready(third)
-    hands.send(parts[3])
-    hands.kill(second)
-    hands.send(parts[4])
-    hands.start()
-    hands.stop(first)
-    hands.send(parts[5])
-    hands.caught_up()
-    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
-
-
 def test_single_events_are_as_good_as_batches(hands: Crew, tmp_path: Path) -> None:
     """A message may be one event."""
     lines = crowd(3, 2_000)
