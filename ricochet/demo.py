@@ -22,10 +22,11 @@ from ricochet import metrics, web
 from ricochet.live import stop_on_signals, wait
 from ricochet.settings import Settings
 from ricochet.simulator import Arrival, Scenario, SimulatedOffer, simulate
-from ricochet.view import View, wall_clock
+from ricochet.view import View
 from spread.events import AnyEvent, Rejected, decode
 from spread.offer import Offer
 from spread.registry import JobOffer
+from streams.clock import wall_clock
 from streams.embedded import Embedded
 
 _TICK_S = 0.25

@@ -10,8 +10,9 @@ from ricochet import metrics, web
 from ricochet.errors import RicochetError
 from ricochet.logs import logger
 from ricochet.settings import Settings
-from ricochet.view import View, wall_clock
+from ricochet.view import View
 from spread.events import AnyEvent, Rejected, decode
+from streams.clock import wall_clock
 from streams.embedded import Embedded
 
 _IDLE_S = 0.2

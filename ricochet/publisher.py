@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from connectors.door import Door
-from ricochet.errors import RicochetError
+from ricochet.installation import require_topics
 from ricochet.replay import Census, replay
 from ricochet.settings import Settings
 from spread.events import Rejected
-from streams.cluster import Cluster
-from streams.topics import SOCIAL_EVENTS, topics
+from streams.topics import SOCIAL_EVENTS
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,9 @@ class Published:
 
 def open_door(settings: Settings) -> Door:
     """The door of this installation. Raises `RicochetError` where its topics are not as they should be."""
-    options = settings.kafka_options.client()
-    with Cluster(settings.kafka, options) as cluster:
-        faults = cluster.check(topics(settings.layout))
-    if faults:
-        more = f" (and {len(faults) - 1} more, see `ricochet topics check`)" if len(faults) > 1 else ""
-        raise RicochetError(f"{faults[0]}{more}")
-    return Door(settings.kafka, settings.layout.name(SOCIAL_EVENTS), options=options, hashing=settings.hashing)
+    require_topics(settings)
+    topic, options = settings.layout.name(SOCIAL_EVENTS), settings.kafka_options.client()
+    return Door(settings.kafka, topic, options=options, hashing=settings.hashing)
 
 
 def publish(

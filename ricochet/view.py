@@ -1,7 +1,6 @@
 """What is to be seen of an engine at a moment: for /metrics, the web and the live table alike."""
 
 import heapq
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -9,6 +8,7 @@ import msgspec
 
 from spread.offer import Offer
 from spread.registry import JobOffer, State
+from streams.clock import wall_clock
 from streams.health import Health
 
 _UNKNOWN = JobOffer(id="")
@@ -38,11 +38,6 @@ class Engine(Protocol):
     def state_bytes(self) -> int:
         """Bytes of what is stored."""
         ...
-
-
-def wall_clock() -> int:
-    """Now, in ms."""
-    return time.time_ns() // 1_000_000
 
 
 class View:

@@ -13,14 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from ricochet import metrics, places, web, worker_metrics
 from ricochet.errors import RicochetError
+from ricochet.installation import require_topics
 from ricochet.live import stop_on_signals
 from ricochet.logs import logger
 from ricochet.settings import KafkaOptions, Settings
 from ricochet.view import View
 from spread.facts import NewerEncoding
 from spread.hashing import Hashing
-from streams.cluster import Cluster
-from streams.topics import topics
 from streams.worker import Fenced, Worker, WorkerSettings
 
 FENCED: Final = 75
@@ -34,9 +33,7 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
     """Run a worker; the exit code."""
     for library in _NOISY:
         logging.getLogger(library).setLevel(logging.WARNING)
-    with Cluster(settings.kafka, settings.kafka_options.client()) as cluster:
-        if faults := cluster.check(topics(settings.layout)):
-            raise RicochetError(f"{faults[0]} ({len(faults)} in all; see `ricochet topics check`)")
+    require_topics(settings)
     place = places.take(settings.data, name)
     wanted = port if port is not None else settings.worker_port + max(0, place.number - 1)
     sock = web.listen(settings.host, wanted)

@@ -72,12 +72,6 @@ class Task:
         """Events or facts in them."""
         self.recorded_at = 0
         """The timestamp of the last one, in ms."""
-        self.next_offset: int | None = None
-        """The offset of the message to be taken in next, once it is known."""
-        self.asked_at = 0.0
-        """When a message in turn came, or was asked for, last (s, steady clock)."""
-        self.skipped, self.times = -1, 0
-        """The offset that was left aside last, as it came out of turn, and how often in a row."""
         self._outbox = Outbox(partitions)
         self._partitions, self._health, self._hash = partitions, health, hash_
         self._acks: list[Callable[[], Any]] = []

@@ -16,11 +16,14 @@ from typing import Any, Final
 import faust
 from faust.types import TP, EventT
 
+from spread.events import MAX_MESSAGE_BYTES
 from spread.offer import Offer
 from spread.partition import partition
 from streams import heap, wire
+from streams.clock import wall_clock
 from streams.health import Health
 from streams.rows import PartitionRows
+from streams.sequence import Sequence, Turn
 from streams.tables import RowsTable, send_rows
 from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
 from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
@@ -30,17 +33,9 @@ PENDING_BYTES: Final = 64 * 2**20
 FLUSH_S: Final = 0.1
 LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
-_TIMES: Final = 5
-"""So often one message has to come out of turn until those before it are given up."""
-_QUIET_S: Final = 3.0
 _log: Final = logging.getLogger(__name__)
 SESSION_S: Final = 10.0
 STALLED_S: Final = 60.0
-
-
-def wall_clock() -> int:
-    """Now, in ms."""
-    return time.time_ns() // 1_000_000
 
 
 class Fenced(Exception):
@@ -82,6 +77,7 @@ class Worker:
         self.health = Health()
         self._people: dict[int, PeopleTask] = {}
         self._offers: dict[int, OffersTask] = {}
+        self._sequences: dict[TP, Sequence] = {}
         self.rebalances = 0
         self.flush_seconds = 0.0
         self._collecting_s = 0.0
@@ -202,12 +198,15 @@ class Worker:
         """How far each task is behind its partition."""
         now = wall_clock()
         for task in self.tasks:
-            tp = TP(self.settings.layout.name(task.topic), task.number)
+            tp = self._place(task)
             end, done = self.app.consumer.highwater(tp), self._committed(tp)
             behind = max(0, end - done) if end is not None else 0
             each = max(1.0, task.items / task.applied if task.applied else 1.0)
             seconds = (now - task.recorded_at) / 1000 if behind and task.recorded_at else 0.0
             yield Lag(task.stage.name, round(behind * each), max(0.0, seconds))
+
+    def _place(self, task: Task) -> TP:
+        return TP(self.settings.layout.name(task.topic), task.number)
 
     def _committed(self, tp: TP) -> int:
         offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]
@@ -246,7 +245,7 @@ class Worker:
             broker_commit_interval=0.5,
             producer_linger=0.02,
             producer_max_batch_size=2**20,
-            producer_max_request_size=8 * 2**20,
+            producer_max_request_size=MAX_MESSAGE_BYTES,
             stream_buffer_maxsize=64,
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
@@ -257,7 +256,7 @@ class Worker:
         """Partitions go or come: what is in memory may be another's to change. What is unacknowledged comes again."""
         self._generation += 1
         self.is_recovered = False
-        self._people, self._offers = {}, {}
+        self._people, self._offers, self._sequences = {}, {}, {}
         self._room.set()
 
     async def _begin(self, *_: Any, **__: Any) -> None:
@@ -287,7 +286,7 @@ class Worker:
             return  # from before a rebalance: Faust goes back to what is committed
         self._took_at = time.monotonic()
         task = task_of(message.partition)
-        if not await self._is_next(task, message):
+        if not await self._is_next(message.tp, message.offset):
             return
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value, message.offset, int(message.timestamp * 1000), from_stage, event.ack)
@@ -324,28 +323,27 @@ class Worker:
     def _task_of(self, offer: str) -> OffersTask | None:
         return self._offers.get(partition(offer, self.settings.layout.offer_partitions))
 
-    async def _is_next(self, task: Task, message: Any) -> bool:
-        """Whether a message is the one that follows in its partition; if some are missing before it, go back there.
+    async def _is_next(self, tp: TP, offset: int) -> bool:
+        """Whether a message follows in its partition; if some are missing before it, go back there."""
+        sequence = self._sequence(tp)
+        wanted, turn = sequence.next, sequence.turn(offset, time.monotonic())
+        if turn is Turn.EARLY:
+            await self._seek(tp, wanted)
+        elif turn is Turn.NEXT and offset > wanted:
+            _log.warning("%s: %d messages are gone", tp, offset - wanted)
+        return turn is Turn.NEXT
 
-        After a rebalance Faust may hand out messages from before it, take those that it skips by that for holes in the
-        log, and count them as acknowledged: they would be lost.
-        """
+    def _sequence(self, tp: TP) -> Sequence:
+        sequence = self._sequences.get(tp)
+        if sequence is None:
+            sequence = self._sequences[tp] = Sequence(self._committed(tp))
+        return sequence
+
+    async def _seek(self, tp: TP, offset: int) -> None:
+        """Have a partition handed out from an offset on, and what Faust holds for acknowledged there forgotten."""
         consumer: Any = self.app.consumer
-        if task.next_offset is None:
-            task.next_offset = self._committed(message.tp)
-        if message.offset > task.next_offset and (message.offset, task.times) != (task.skipped, _TIMES):
-            task.times = task.times + 1 if message.offset == task.skipped else 1
-            task.skipped = message.offset
-            consumer._gap.pop(message.tp, None)
-            await consumer.seek(message.tp, task.next_offset)
-            return False
-        if message.offset < task.next_offset:
-            return False
-        if message.offset > task.next_offset:  # it came again and again: the log really begins there, or has a hole
-            _log.warning("%s: %d messages are gone", message.tp, message.offset - task.next_offset)
-        task.next_offset, task.skipped, task.times = message.offset + 1, -1, 0
-        task.asked_at = time.monotonic()
-        return True
+        consumer._gap.pop(tp, None)
+        await consumer.seek(tp, offset)
 
     def _people_task(self, number: int) -> PeopleTask:
         if number not in self._people:
@@ -376,14 +374,11 @@ class Worker:
     async def _go_back(self) -> None:
         """Where more is known to be there and nothing comes, ask for it again: it was left aside amid a rebalance."""
         moment = time.monotonic()
-        consumer: Any = self.app.consumer
         for task in list(self.tasks) if self.app.tables.actives_ready else ():
-            tp = TP(self.settings.layout.name(task.topic), task.number)
-            wanted = self._committed(tp) if task.next_offset is None else task.next_offset
-            if moment - task.asked_at > _QUIET_S and (consumer.highwater(tp) or 0) > wanted:
-                task.asked_at = moment
-                consumer._gap.pop(tp, None)
-                await consumer.seek(tp, wanted)
+            tp = self._place(task)
+            sequence = self._sequence(tp)
+            if sequence.is_to_be_asked(self.app.consumer.highwater(tp) or 0, moment):
+                await self._seek(tp, sequence.next)
 
     async def _send(self, task: Task, flush: Flush) -> tuple[list[tuple[int, Any]], list[Any]]:
         layout, producer = self.settings.layout, self.app.producer
