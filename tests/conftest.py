@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
 from tests import broker
+from tests.crew import Crew, crew
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -34,6 +36,13 @@ def kafka(kafka_tools: None) -> Iterator[str]:
     """Give the address of a broker that all tests share, each under its own `prefix`."""
     with broker.kafka() as bootstrap:
         yield bootstrap
+
+
+@pytest.fixture
+def hands(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Crew]:
+    """Give an installation without any worker yet."""
+    with crew(kafka, prefix, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 
 from ricochet.answers import Workers, wait
 from spread.events import Rejected, decode, key
 from spread.partition import partition
 from streams.cluster import Cluster
 from streams.topics import SOCIAL_EVENTS, Layout
+from tests.drive import offers_named
 from tests.processes import Child, Ended, address, command, environment, good, until
 
 PARTITIONS = 4
@@ -125,3 +128,51 @@ def crew(bootstrap: str, prefix: str, folder: Path, env: Mapping[str, str] | Non
     finally:
         for child in hands.hands:
             child.__exit__(None, None, None)
+
+
+def offers_of(lines: list[bytes]) -> list[str]:
+    """List the offers that lines name."""
+    return offers_named(map(json.loads, lines))
+
+
+def embedded(lines: list[bytes], folder: Path) -> tuple[bytes, bytes]:
+    """Give the report, without its line about the input, and the edges that the embedded engine gives."""
+    (folder / "events.jsonl").write_bytes(b"".join(lines))
+    good("replay", "events.jsonl", "--report", "report", "--edges", "edges", cwd=folder, hang_s=300)
+    report = (folder / "report").read_bytes().splitlines(keepends=True)
+    return b"".join(report[:-1]), (folder / "edges").read_bytes()
+
+
+def assert_same(given: tuple[bytes, bytes], wanted: tuple[bytes, bytes]) -> None:
+    """Hold two reports with their edges against each other, and show the first lines that differ."""
+    if given != wanted:
+        for one, other in zip(given, wanted, strict=True):
+            differing = [
+                f"given  {mine.decode()}\nwanted {right.decode()}"
+                for mine, right in zip(one.splitlines(), other.splitlines(), strict=False)
+                if mine != right
+            ]
+            assert not differing, "\n".join([f"{len(differing)} lines differ", *differing[:5]])
+        assert given == wanted
+
+
+def read_all(hands: Crew, topic: str, n: int) -> list[dict[str, Any]]:
+    """Read so many messages of a topic from its beginning."""
+    found: list[dict[str, Any]] = []
+    consumer = KafkaConsumer(
+        hands.env["RICOCHET_TOPIC_PREFIX"] + topic,
+        bootstrap_servers=hands.env["RICOCHET_KAFKA"],
+        auto_offset_reset="earliest",
+        group_id=None,
+    )
+    try:
+
+        def enough() -> bool:
+            for records in consumer.poll(timeout_ms=500).values():
+                found.extend(json.loads(record.value) for record in records)
+            return len(found) >= n
+
+        until(enough, f"{n} messages in {topic}")
+    finally:
+        consumer.close()
+    return found

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pytest
-from kafka import KafkaConsumer
 
 from streams.topics import REJECTED
 from tests import real_cascades
-from tests.crew import PARTITIONS, Crew, crew
+from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
-from tests.drive import offers_named
-from tests.processes import ended, good, until
+from tests.processes import ended
 
 EVENTS = 50_000
-
-
-@pytest.fixture
-def hands(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Crew]:
-    """Give an installation without any worker yet."""
-    with crew(kafka, prefix, tmp_path) as made:
-        yield made
 
 
 def many(n: int) -> list[bytes]:
@@ -36,32 +23,6 @@ def many(n: int) -> list[bytes]:
         lines += real + random.Random(7).sample(real, len(real) // 20)
         random.Random(8).shuffle(lines)
     return lines
-
-
-def offers_of(lines: list[bytes]) -> list[str]:
-    """List the offers that lines name."""
-    return offers_named(map(json.loads, lines))
-
-
-def embedded(lines: list[bytes], folder: Path) -> tuple[bytes, bytes]:
-    """Give the report, without its line about the input, and the edges that the embedded engine gives."""
-    (folder / "events.jsonl").write_bytes(b"".join(lines))
-    good("replay", "events.jsonl", "--report", "report", "--edges", "edges", cwd=folder, hang_s=300)
-    report = (folder / "report").read_bytes().splitlines(keepends=True)
-    return b"".join(report[:-1]), (folder / "edges").read_bytes()
-
-
-def assert_same(given: tuple[bytes, bytes], wanted: tuple[bytes, bytes]) -> None:
-    """Hold two reports with their edges against each other, and show the first lines that differ."""
-    if given != wanted:
-        for one, other in zip(given, wanted, strict=True):
-            differing = [
-                f"given  {mine.decode()}\nwanted {right.decode()}"
-                for mine, right in zip(one.splitlines(), other.splitlines(), strict=False)
-                if mine != right
-            ]
-            assert not differing, "\n".join([f"{len(differing)} lines differ", *differing[:5]])
-        assert given == wanted
 
 
 def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_path: Path) -> None:
@@ -112,28 +73,6 @@ def test_bad_input_goes_to_the_dead_letters(hands: Crew, tmp_path: Path) -> None
         assert letter["offset"] >= 0
         assert "secret" not in json.dumps(letter)
         assert "mine" not in json.dumps(letter)
-
-
-def read_all(hands: Crew, topic: str, n: int) -> list[dict[str, Any]]:
-    """Read so many messages of a topic from its beginning."""
-    found: list[dict[str, Any]] = []
-    consumer = KafkaConsumer(
-        hands.env["RICOCHET_TOPIC_PREFIX"] + topic,
-        bootstrap_servers=hands.env["RICOCHET_KAFKA"],
-        auto_offset_reset="earliest",
-        group_id=None,
-    )
-    try:
-
-        def enough() -> bool:
-            for records in consumer.poll(timeout_ms=500).values():
-                found.extend(json.loads(record.value) for record in records)
-            return len(found) >= n
-
-        until(enough, f"{n} messages in {topic}")
-    finally:
-        consumer.close()
-    return found
 
 
 def test_a_worker_refuses_topics_that_do_not_fit(hands: Crew) -> None:

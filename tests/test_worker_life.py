@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from spread import facts
 from streams.topics import SPREAD
-from tests.crew import Crew, crew
+from tests.crew import Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
 from tests.processes import Child, Samples, ended, until
-from tests.test_worker import assert_same, embedded, offers_of, read_all
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def hands(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Crew]:
-    """Give an installation without any worker yet."""
-    with crew(kafka, prefix, tmp_path) as made:
-        yield made
 
 
 def summed(hands: Crew, name: str) -> dict[str, float]:
