@@ -38,10 +38,7 @@ class WorkerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read them now."""
         worker, monitor = self._worker, self._worker.app.monitor
-        gauges = {
-            name: GaugeMetricFamily(f"ricochet_{name}", help_, labels=labels)
-            for name, (help_, labels) in GAUGES.items()
-        }
+        gauges, counters = _gauges(), _counters()
         gauges["worker_ready"].add_metric((), int(worker.trouble() is None))
         stages = worker.stages()
         for stage, tasks in stages.items():
@@ -60,17 +57,25 @@ class WorkerCollector(Collector):
             if latencies:
                 gauges[name].add_metric((), fmean(latencies))
         yield from gauges.values()
-        rebalances, foreign = (
-            CounterMetricFamily(f"ricochet_{name}", help_, labels=labels) for name, (help_, labels) in COUNTERS.items()
-        )
-        rebalances.add_metric((), worker.rebalances)
+        counters["worker_rebalances"].add_metric((), worker.rebalances)
         for stage in stages:
-            foreign.add_metric((stage,), worker.health.foreign[stage])
-        yield from (rebalances, foreign)
+            counters["foreign_events"].add_metric((stage,), worker.health.foreign[stage])
+        yield from counters.values()
 
     def describe(self) -> Iterator[Metric]:
         """What there is, without reading it."""
-        for name, (help_, labels) in GAUGES.items():
-            yield GaugeMetricFamily(f"ricochet_{name}", help_, labels=labels)
-        for name, (help_, labels) in COUNTERS.items():
-            yield CounterMetricFamily(f"ricochet_{name}", help_, labels=labels)
+        yield from _gauges().values()
+        yield from _counters().values()
+
+
+def _gauges() -> dict[str, GaugeMetricFamily]:
+    return {
+        name: GaugeMetricFamily(f"ricochet_{name}", help_, labels=labels) for name, (help_, labels) in GAUGES.items()
+    }
+
+
+def _counters() -> dict[str, CounterMetricFamily]:
+    return {
+        name: CounterMetricFamily(f"ricochet_{name}", help_, labels=labels)
+        for name, (help_, labels) in COUNTERS.items()
+    }
