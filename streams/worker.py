@@ -279,9 +279,6 @@ class Worker:
 
     async def _take(self, event: EventT[Any], task_of: Callable[[int], Task]) -> None:
         message = event.message
-        if message.value is None:
-            event.ack()
-            return
         if not self.app.tables.actives_ready:
             return  # from before a rebalance: Faust goes back to what is committed
         self._took_at = time.monotonic()
@@ -289,7 +286,7 @@ class Worker:
         if not await self._is_next(message.tp, message.offset):
             return
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
-        incoming = Incoming(message.value, message.offset, int(message.timestamp * 1000), from_stage, event.ack)
+        incoming = Incoming(message.value or b"", message.offset, int(message.timestamp * 1000), from_stage, event.ack)
         try:
             task.take(incoming, wall_clock())
         except Exception as error:  # Faust would acknowledge the event and go on without it

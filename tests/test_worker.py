@@ -6,11 +6,13 @@ import json
 import random
 from pathlib import Path
 
-from streams.topics import REJECTED
+from kafka import KafkaProducer
+
+from streams.topics import REJECTED, SOCIAL_EVENTS
 from tests import real_cascades
 from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
-from tests.processes import ended
+from tests.processes import HANG_S, ended
 
 EVENTS = 50_000
 
@@ -73,6 +75,20 @@ def test_bad_input_goes_to_the_dead_letters(hands: Crew, tmp_path: Path) -> None
         assert letter["offset"] >= 0
         assert "secret" not in json.dumps(letter)
         assert "mine" not in json.dumps(letter)
+
+
+def test_a_message_without_a_value_is_a_dead_letter(hands: Crew, tmp_path: Path) -> None:
+    """What holds nothing at all is told like other bad input, and what comes after it is used."""
+    lines = crowd(6, 400)
+    hands.start()
+    topic = hands.env["RICOCHET_TOPIC_PREFIX"] + SOCIAL_EVENTS
+    with KafkaProducer(bootstrap_servers=hands.env["RICOCHET_KAFKA"]) as producer:
+        producer.send(topic, None, b"x:1", partition=2).get(timeout=HANG_S)
+    hands.send(lines)
+    hands.caught_up()
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+    (letter,) = read_all(hands, REJECTED, 1)
+    assert (letter["reason"], letter["partition"], letter["bytes"]) == ("not JSON", 2, 0)
 
 
 def test_a_worker_refuses_topics_that_do_not_fit(hands: Crew) -> None:
