@@ -100,7 +100,8 @@ async def _full(servers: str, layout: Layout, folder: Path) -> float:
             stop.set()
             await running
             return EVENTS / seconds
-    raise RuntimeError("the worker ended")
+    await running  # says why
+    raise RuntimeError("the worker ended before its work was done")
 
 
 async def _plain(servers: str, layout: Layout, folder: Path) -> float:
