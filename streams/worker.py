@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.types import TP, EventT
 
 from spread.events import MAX_MESSAGE_BYTES
@@ -339,8 +340,12 @@ class Worker:
     async def _seek(self, tp: TP, offset: int) -> None:
         """Have a partition handed out from an offset on, and what Faust holds for acknowledged there forgotten."""
         consumer: Any = self.app.consumer
+        # Not `seek`: that reaches into the consumer from another thread than its own, which may move on meanwhile. In a
+        # rebalance the partition may be another's, or no answer come: then whoever has it next knows where to begin.
+        with contextlib.suppress(IllegalStateError, TimeoutError):
+            async with asyncio.timeout(SESSION_S):
+                await consumer.seek_wait({tp: offset})
         consumer._gap.pop(tp, None)
-        await consumer.seek(tp, offset)
 
     def _people_task(self, number: int) -> PeopleTask:
         if number not in self._people:
