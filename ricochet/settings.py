@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FilePath,
+    RootModel,
     SecretStr,
     ValidationError,
     field_validator,
@@ -23,6 +24,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from connectors import catalogue
+from connectors.connector import Options
 from ricochet.errors import RicochetError
 from spread.events import DAY_MS
 from spread.hashing import Hashing
@@ -73,10 +76,27 @@ class KafkaOptions(BaseModel):
         }
 
 
+class Connections(RootModel[dict[str, dict[str, str | bool | int | float | list[str]]]]):
+    """The options of each connector, by its name; checked when the connector is made. The text shows no secret."""
+
+    def of(self, name: str) -> Options:
+        """The options of a connector in force."""
+        try:
+            return catalogue.options(name, self.root.get(name, {}))
+        except catalogue.OptionError as error:
+            raise RicochetError(str(error)) from None
+
+    def __str__(self) -> str:
+        given = {name: catalogue.shown(name, options) for name, options in self.root.items()}
+        return ", ".join(f"{name}.{key}={text}" for name, texts in given.items() for key, text in texts.items())
+
+    __repr__ = __str__
+
+
 class Settings(BaseSettings):
     """All settings. Every one can be set in the environment or in the file."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     state: Path = Field(Path("ricochet.state"), description="State file of `ricochet run`.")
     tail: Annotated[list[Path], NoDecode] = Field(
@@ -138,6 +158,12 @@ class Settings(BaseSettings):
     hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
+    )
+    connectors: Connections = Field(
+        Connections({}), description="Options of each connector, by its name (see `ricochet connect --list`)."
+    )
+    journals: Path = Field(
+        Path("ricochet-journals"), description="Folder of the connectors' journals: how far each has read."
     )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -39,6 +39,8 @@ VALUES: dict[str, tuple[str, str]] = {
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
+    "connectors": ('{ nobody = { "key" = "geheim" } }', "nobody.key=**********"),
+    "journals": ('"cursors"', "cursors"),
     "log_format": ('"json"', "json"),
     "log_level": ('"error"', "error"),
 }
@@ -60,7 +62,7 @@ def in_environment(name: str) -> str:
     """Give a setting's value as the environment has it: text without quotes, a table as JSON."""
     value = VALUES[name][0]
     return (
-        value.replace(" = ", ": ").replace("security_protocol", '"security_protocol"')
+        value.replace(" = ", ": ").replace("security_protocol", '"security_protocol"').replace("nobody", '"nobody"')
         if "=" in value
         else value.strip('"')
     )
