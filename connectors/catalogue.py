@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from connectors.connector import Connector, Option, Options, Value
 
-CATALOGUE: Final[dict[str, str]] = {}
+CATALOGUE: Final[dict[str, str]] = {
+    "bluesky": "connectors.bluesky:Bluesky",
+}
 """By name, where the class is: `module:Class`."""
 
 

@@ -10,8 +10,8 @@ A connector brings what one network says, and knows nothing of Kafka, offers or 
 - `read` gives a `Page`: raw messages as they came, and the cursor with which `connect` goes on behind them. It waits
   `timeout_s` at most and never sleeps beyond: a page may say `again_s`, when it is worth asking again.
 - `normalise(raw)` is pure: the same message gives the same sightings, whatever came before. It invents no time and no
-  id, and never raises: what it can't read is a `Rejected`. What a message leaves out (whose post was deleted, where a
-  quote leads) the runner completes from its journal, see `connectors.sightings`.
+  id, and never raises: what it can't read is a `Rejected`, whose detail quotes nothing of it. What a message leaves out
+  (whose post was deleted, where a quote leads) the runner completes from its journal, see `connectors.sightings`.
 - The runner moves the cursor, and calls the page's `ack`, once all events of the page are safe behind the door, never
   before. After a crash a connector reads from the last cursor that was saved: what comes twice has the same id.
 - What goes wrong is an exception: `NotConnected` (close, wait with full jitter, connect with the last cursor),

@@ -6,7 +6,7 @@
   one transaction, after the events are safe. Until then a crash, or `rewind`, takes both back to the last save.
 - The index holds names in clear, since networks name in clear; `forget` erases an account. Another process may do so
   while the connector runs.
-- One thread uses a journal, but any may ask whether a name is the employer's `own`.
+- One thread at a time uses a journal, but any may ask whether a name is the employer's `own`.
 """
 
 import sqlite3
@@ -75,7 +75,7 @@ class Journal:
         self._path = path
         with self._trouble():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
             self._open_schema()
             row = self._db.execute("SELECT cursor, heard FROM cursor").fetchone()
         self._saved: tuple[str | None, int | None] = row or (None, None)
@@ -109,6 +109,11 @@ class Journal:
     def heard(self) -> int | None:
         """When the newest message of the last page happened (ms), saved or not."""
         return self._position[1]
+
+    @property
+    def saved_heard(self) -> int | None:
+        """When the newest message of the last saved page happened (ms)."""
+        return self._saved[1]
 
     @property
     def unsaved(self) -> int:
