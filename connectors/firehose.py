@@ -74,22 +74,27 @@ class Firehose:
             self._socket = None
 
     def _body(self, data: bytes) -> dict[str, Any] | None:
-        """What a frame holds; its type stands under `$type`."""
-        try:
-            frame = Frame.from_bytes(data)
-        except (FrameDecodingError, ValueError):
-            raise NotConnected(f"{self._host}: a frame that can't be read") from None
-        if frame.is_error:
-            name = getattr(frame.body, "error", "")
-            if name == "FutureCursor":
-                raise CursorRejected("the cursor is ahead of the firehose")
-            raise NotConnected(f"{self._host}: {name if name.isalnum() else 'an error'}")
-        assert isinstance(frame.body, dict)
-        kind = getattr(frame.header, "t", None)
-        if kind == "#info":
-            self._outdated = frame.body.get("name") == "OutdatedCursor"
+        """What a frame holds, if it is no note of the host's own."""
+        body = body_of(data)
+        if body["$type"] == "#info":
+            self._outdated = body.get("name") == "OutdatedCursor"
             return None
-        return frame.body | {"$type": kind}
+        return body
+
+
+def body_of(data: bytes) -> dict[str, Any]:
+    """What a frame holds; its type stands under `$type`. An error is raised in the words of the contract."""
+    try:
+        frame = Frame.from_bytes(data)
+    except (FrameDecodingError, ValueError):
+        raise NotConnected("a frame of the firehose that can't be read") from None
+    if frame.is_error:
+        name = str(getattr(frame.body, "error", ""))
+        if name == "FutureCursor":
+            raise CursorRejected("the cursor is ahead of the firehose")
+        raise NotConnected(f"the firehose says {name if name.isalnum() else 'an error'}")
+    body: dict[str, Any] = frame.body
+    return body | {"$type": getattr(frame.header, "t", None)}
 
 
 def messages_of(body: dict[str, Any], collections: frozenset[str], seen_ms: int) -> Iterator[bytes]:
