@@ -17,6 +17,7 @@ A connector brings what one network says, and knows nothing of Kafka, offers or 
 - What goes wrong is an exception: `NotConnected` (close, wait with full jitter, connect with the last cursor),
   `RateLimited` (wait as long as the network says, go on), `CursorRejected` (the past is lost: a `gap`, a cold start),
   `Refused` (credentials: a person has to act). Their text is one line, and names no secret, account or post.
+- A cold start tells its cursor in an empty page, before the first message: else a crash then would be another one.
 - Blindness is told: a page that begins later than its cursor promised says so in `blind`.
 """
 

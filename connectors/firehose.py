@@ -30,11 +30,13 @@ class Firehose:
         self._host = ""
         self._seq: int | None = None
         self._heard: int | None = None
+        self._waiting: list[bytes] = []
         self._outdated = False
 
     def connect(self, cursor: str | None) -> None:
         """Connect behind a frame, or with what comes from now on."""
         self.close()
+        self._waiting = []
         self._host, self._seq = self._url.partition("://")[2].rstrip("/"), None
         if cursor is not None:
             source, _, rest = cursor.partition(" ")
@@ -50,7 +52,11 @@ class Firehose:
         assert self._socket is not None
         messages: list[bytes] = []
         blind = None
-        frames = self._socket.read(timeout_s, _FRAMES)
+        frames, self._waiting = self._waiting or self._socket.read(timeout_s, _FRAMES), []
+        if frames and self._seq is None and (body := self._body(frames[0])) is not None:
+            # A cold start begins before the first frame: that is told before anything is made of it.
+            self._seq, self._waiting = body["seq"] - 1, frames
+            return Page(cursor=self._cursor())
         for data in frames:
             body = self._body(data)
             seen_ms = None if body is None else _millis(body.get("time"))
@@ -65,13 +71,16 @@ class Firehose:
             messages.extend(messages_of(body, self._collections, seen_ms))
         if not frames or self._seq is None:
             return None
-        return Page(messages, f"firehose {self._host} {self._seq}", self._heard, blind=blind)
+        return Page(messages, self._cursor(), self._heard, blind=blind)
 
     def close(self) -> None:
         """Leave."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _cursor(self) -> str:
+        return f"firehose {self._host} {self._seq}"
 
     def _body(self, data: bytes) -> dict[str, Any] | None:
         """What a frame holds, if it is no note of the host's own."""

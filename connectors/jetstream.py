@@ -39,6 +39,8 @@ class Jetstream:
         self._cursor: _Cursor | None = None
         self._expected: int | None = None
         """The moment that the first message has to reach back to."""
+        self._is_new = False
+        """Whether the cursor of a cold start is still to be told, before any message."""
 
     def connect(self, cursor: str | None) -> None:
         """Connect. A cold start is a cursor too, of now: what comes before the first message must not be lost."""
@@ -59,13 +61,17 @@ class Jetstream:
         self._socket = Socket(f"{self._url}?{urlencode(query)}")
         self._cursor = _Cursor(here, at.us, at.exact)
         self._expected = at.us if at.exact else None
+        self._is_new = cursor is None
 
     def read(self, timeout_s: float) -> Page | None:
         """Messages as they are, and the moment of the last."""
         assert self._socket is not None and self._cursor is not None
+        if self._is_new:
+            self._is_new = False
+            return Page(cursor=str(self._cursor))
         messages = self._socket.read(timeout_s, _MESSAGES)
         if not messages:
-            return None if self._cursor.exact else Page(cursor=str(self._cursor))
+            return None
         first, last = _moment(messages[:1]), _moment(messages[::-1])
         blind = None
         if first is not None and self._expected is not None:

@@ -193,6 +193,8 @@ class Runner:
                 if page is not None:
                     tries.attempt_number = 1
                     self._take(page)
+                    # A first cursor is saved before anything follows it: else a crash would be a second cold start.
+                    self._save(at_once=self.status.heard_ms is None)
                     self._pause(page.again_s)
         except DoorError as error:
             self._drop_sink()
@@ -245,7 +247,10 @@ class Runner:
         if ack is not None:
             self._acks.append((number, ack))
         assert self._sink is not None
-        self._sink.publish(events, lambda: self._is_safe(number))
+        if events or self._journal.unsaved > 1:
+            self._sink.publish(events, lambda: self._is_safe(number))
+        else:
+            self._is_safe(number)  # nothing else is on its way
         self.status.events.update(str(event.__struct_config__.tag) for event in events)
         self.status.unsafe_pages = self._journal.unsaved
 

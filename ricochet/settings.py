@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -165,6 +166,10 @@ class Settings(BaseSettings):
     journals: Path = Field(
         Path("ricochet-journals"), description="Folder of the connectors' journals: how far each has read."
     )
+    receiver_host: str = Field("127.0.0.1", min_length=1, description="Address that the receiver of webhooks binds to.")
+    receiver_port: int = Field(
+        8766, ge=0, le=65535, description="Port of the receiver of webhooks; 0 takes a free one."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
@@ -198,6 +203,10 @@ class Settings(BaseSettings):
     @property
     def hashing(self) -> Hashing | None:
         """How names are hashed at the door, None where they are not."""
+        return self.hashing_with(frozenset(self.own))
+
+    def hashing_with(self, own: Container[str]) -> Hashing | None:
+        """The same, where what stays in clear is known better."""
         key = self.hash_key.get_secret_value() if self.hash_key else ""
         if self.hash_key_file is not None:
             if key:
@@ -209,7 +218,7 @@ class Settings(BaseSettings):
                 raise RicochetError(f"setting hash_key_file: {self.hash_key_file}: {why}") from None
             if len(key) < _KEY_LENGTH:
                 raise RicochetError(f"setting hash_key_file: a key has at least {_KEY_LENGTH} characters")
-        return Hashing(key.encode(), frozenset(self.own)) if key else None
+        return Hashing(key.encode(), own) if key else None
 
     @property
     def layout(self) -> Layout:

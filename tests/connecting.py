@@ -158,6 +158,8 @@ def main(name: str, options: str, journal: str, servers: str, topic: str, where:
 
         one = runner(made(name, json.loads(options)), kept, door)
         one.start()
+        until(lambda: one.status.state != "starting", "a first answer")
+        print(one.status.state, flush=True)
         sys.stdin.read()
         assert one.stop(), one.status
 

@@ -41,6 +41,8 @@ VALUES: dict[str, tuple[str, str]] = {
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
     "connectors": ('{ nobody = { "key" = "geheim" } }', "nobody.key=**********"),
     "journals": ('"cursors"', "cursors"),
+    "receiver_host": ('"127.0.0.4"', "127.0.0.4"),
+    "receiver_port": ("4322", "4322"),
     "log_format": ('"json"', "json"),
     "log_level": ('"error"', "error"),
 }
