@@ -8,13 +8,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import faust
-from aiokafka.errors import IllegalStateError
 from faust.types import TP, EventT
 
 from spread.events import MAX_MESSAGE_BYTES
@@ -23,8 +22,8 @@ from spread.partition import partition
 from streams import heap, wire
 from streams.clock import wall_clock
 from streams.health import Health
+from streams.reading import Reading
 from streams.rows import PartitionRows
-from streams.sequence import Sequence, Turn
 from streams.tables import RowsTable, send_rows
 from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
 from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
@@ -78,7 +77,6 @@ class Worker:
         self.health = Health()
         self._people: dict[int, PeopleTask] = {}
         self._offers: dict[int, OffersTask] = {}
-        self._sequences: dict[TP, Sequence] = {}
         self.rebalances = 0
         self.flush_seconds = 0.0
         self._collecting_s = 0.0
@@ -89,6 +87,7 @@ class Worker:
         self._flushed_at = self._took_at = time.monotonic()
         self.is_recovered = False
         self.app = self._application()
+        self._reading = Reading(self.app)
         self.app.on_partitions_revoked.connect(self._forget_tasks)
         self.app.on_partitions_assigned.connect(self._forget_tasks)
         self.app.on_rebalance_complete.connect(self._begin)
@@ -102,7 +101,7 @@ class Worker:
         }
         for table in self._tables.values():
             self.app.tables.add(table)
-        for topic, tasks in ((SOCIAL_EVENTS, self._people_task), (OFFER_EVENTS, self._offers_task)):
+        for topic, tasks in ((SOCIAL_EVENTS, lambda: self._people), (OFFER_EVENTS, lambda: self._offers)):
             channel = self.app.topic(
                 layout.name(topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
@@ -120,6 +119,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop. Raises what ended it otherwise."""
+        self._reading.attach()
         await self.app.start()
         ends: tuple[asyncio.Task[Any], ...] = (
             asyncio.create_task(self._flush_on()),
@@ -257,34 +257,40 @@ class Worker:
         """Partitions go or come: what is in memory may be another's to change. What is unacknowledged comes again."""
         self._generation += 1
         self.is_recovered = False
-        self._people, self._offers, self._sequences = {}, {}, {}
+        self._people, self._offers = {}, {}
+        self._reading.end()
         self._room.set()
 
     async def _begin(self, *_: Any, **__: Any) -> None:
         """The tables are whole again."""
+        generation, layout = self._generation, self.settings.layout
+        starts = await self._reading.starts()
+        again = self.app.tables.recovery.signal_recovery_start  # type: ignore[attr-defined]
+        if generation != self._generation or again.is_set():
+            return  # it was the end of a recovery that another rebalance has overtaken
+        social, offers = layout.name(SOCIAL_EVENTS), layout.name(OFFER_EVENTS)
+        mine = sorted(tp for tp in self.app.assignor.assigned_actives() if tp.topic in (social, offers))
+        self._people = {n: self._task(PeopleTask, PEOPLE_TABLE, n) for topic, n in mine if topic == social}
+        self._offers = {n: self._task(OffersTask, OFFERS_TABLE, n) for topic, n in mine if topic == offers}
+        for task in self._offers.values():
+            task.announce()
+        self._reading.begin(starts, mine)
         self.rebalances += 1
-        for tp in sorted(self.app.assignor.assigned_actives()):
-            if tp.topic == self.settings.layout.name(OFFER_EVENTS):
-                self._offers_task(tp.partition).announce()
-            elif tp.topic == self.settings.layout.name(SOCIAL_EVENTS):
-                self._people_task(tp.partition)
         self.is_recovered = True
 
-    def _agent(self, task_of: Callable[[int], Task]) -> Callable[[Any], Any]:
+    def _agent(self, tasks: Callable[[], Mapping[int, Task]]) -> Callable[[Any], Any]:
         async def agent(stream: Any) -> None:
             events: AsyncIterable[EventT[Any]] = stream.noack().events()
             async for event in events:
-                await self._take(event, task_of)
+                await self._take(event, tasks)
 
         return agent
 
-    async def _take(self, event: EventT[Any], task_of: Callable[[int], Task]) -> None:
+    async def _take(self, event: EventT[Any], tasks: Callable[[], Mapping[int, Task]]) -> None:
         message = event.message
-        if not self.app.tables.actives_ready:
-            return  # from before a rebalance: Faust goes back to what is committed
         self._took_at = time.monotonic()
-        task = task_of(message.partition)
-        if not await self._is_next(message.tp, message.offset):
+        task = tasks().get(message.partition)
+        if task is None or not await self._reading.is_next(message.tp, message.offset, self._took_at):
             return
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value or b"", message.offset, int(message.timestamp * 1000), from_stage, event.ack)
@@ -321,42 +327,6 @@ class Worker:
     def _task_of(self, offer: str) -> OffersTask | None:
         return self._offers.get(partition(offer, self.settings.layout.offer_partitions))
 
-    async def _is_next(self, tp: TP, offset: int) -> bool:
-        """Whether a message follows in its partition; if some are missing before it, go back there."""
-        sequence = self._sequence(tp)
-        wanted, turn = sequence.next, sequence.turn(offset, time.monotonic())
-        if turn is Turn.EARLY:
-            await self._seek(tp, wanted)
-        elif turn is Turn.NEXT and offset > wanted:
-            _log.warning("%s: %d messages are gone", tp, offset - wanted)
-        return turn is Turn.NEXT
-
-    def _sequence(self, tp: TP) -> Sequence:
-        sequence = self._sequences.get(tp)
-        if sequence is None:
-            sequence = self._sequences[tp] = Sequence(self._committed(tp))
-        return sequence
-
-    async def _seek(self, tp: TP, offset: int) -> None:
-        """Have a partition handed out from an offset on, and what Faust holds for acknowledged there forgotten."""
-        consumer: Any = self.app.consumer
-        # Not `seek`: that reaches into the consumer from another thread than its own, which may move on meanwhile. In a
-        # rebalance the partition may be another's, or no answer come: then whoever has it next knows where to begin.
-        with contextlib.suppress(IllegalStateError, TimeoutError):
-            async with asyncio.timeout(SESSION_S):
-                await consumer.seek_wait({tp: offset})
-        consumer._gap.pop(tp, None)
-
-    def _people_task(self, number: int) -> PeopleTask:
-        if number not in self._people:
-            self._people[number] = self._task(PeopleTask, PEOPLE_TABLE, number)
-        return self._people[number]
-
-    def _offers_task(self, number: int) -> OffersTask:
-        if number not in self._offers:
-            self._offers[number] = self._task(OffersTask, OFFERS_TABLE, number)
-        return self._offers[number]
-
     def _task(self, kind: type[Any], table: str, number: int) -> Any:
         layout, settings = self.settings.layout, self.settings
         partitions = {SOCIAL_EVENTS: layout.social_partitions, OFFER_EVENTS: layout.offer_partitions}
@@ -371,16 +341,7 @@ class Worker:
             # Under load a flush is worth more the more it holds, so that it takes a part of the time at most.
             await asyncio.sleep(min(max(FLUSH_S, _FLUSH_SHARE * self._collecting_s), LONGEST_FLUSH_S))
             await self.flush()
-            await self._go_back()
-
-    async def _go_back(self) -> None:
-        """Where more is known to be there and nothing comes, ask for it again: it was left aside amid a rebalance."""
-        moment = time.monotonic()
-        for task in list(self.tasks) if self.app.tables.actives_ready else ():
-            tp = self._place(task)
-            sequence = self._sequence(tp)
-            if sequence.is_to_be_asked(self.app.consumer.highwater(tp) or 0, moment):
-                await self._seek(tp, sequence.next)
+            await self._reading.ask_again(time.monotonic())
 
     async def _send(self, task: Task, flush: Flush) -> tuple[list[tuple[int, Any]], list[Any]]:
         layout, producer = self.settings.layout, self.app.producer

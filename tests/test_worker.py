@@ -6,13 +6,14 @@ import json
 import random
 from pathlib import Path
 
+import pytest
 from kafka import KafkaProducer
 
 from streams.topics import REJECTED, SOCIAL_EVENTS
 from tests import real_cascades
 from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
-from tests.processes import HANG_S, ended
+from tests.processes import HANG_S, ended, until
 
 EVENTS = 50_000
 
@@ -34,6 +35,31 @@ def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_pat
     hands.send(lines)
     hands.caught_up()
     assert all(child.events() for child in hands.hands), "both had a part in it"
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+@pytest.mark.parametrize("tables", ["rocksdb", "memory"])
+def test_nothing_is_lost_or_counted_twice_whatever_happens_to_workers(hands: Crew, tmp_path: Path, tables: str) -> None:
+    """Two workers are killed, a third joins, one is stopped, all while events flow: the answer is the same."""
+    hands.env["RICOCHET_TABLES"] = tables
+    lines = many(EVENTS)
+    parts = [lines[part::6] for part in range(6)]
+    first, second = hands.start(), hands.start()
+    hands.send(parts[0])
+    until(lambda: hands.events() > 0, "events flow")
+    hands.kill(first)
+    hands.send(parts[1])
+    first = hands.start()
+    hands.send(parts[2])
+    third = hands.start()
+    hands.ready(third)
+    hands.send(parts[3])
+    hands.kill(second)
+    hands.send(parts[4])
+    hands.start()
+    hands.stop(first)
+    hands.send(parts[5])
+    hands.caught_up()
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sequence import Sequence, Turn
+from streams.reading import Sequence, Turn
 
 
 def played(log: list[int], stale: list[int], start: int) -> list[int]:
