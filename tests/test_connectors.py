@@ -270,3 +270,52 @@ def test_a_kill_loses_nothing(name: str, network: Rehearsal, journal: Path, kafk
     found = same(events_in(told(kafka, topic)))
     assert {id for id in found if id in wanted} == wanted
     assert found.keys() <= {HASHING.name(id) for id in network.acts}
+
+
+HELD = 64 * 1024
+AWAY_S = 30
+
+
+@pytest.fixture(scope="module")
+def pausable(kafka_tools: None) -> Iterator[broker.Broker]:
+    """Give a broker that can be paused, with a topic of one partition for each connector."""
+    if broker.missing() is not None:
+        pytest.skip("a broker that can be paused is asked for, and there is only that of KAFKA_BOOTSTRAP")
+    with broker.Broker() as started:
+        with broker.admin(started.bootstrap) as client:
+            client.create_topics({name: {"num_partitions": 1, "replication_factor": 1} for name in catalogue.CATALOGUE})
+            client.wait_for_topics([*catalogue.CATALOGUE])
+        yield started
+
+
+def test_kafka_may_be_away(
+    name: str, connector: Connector, network: Rehearsal, journal: Path, pausable: broker.Broker
+) -> None:
+    """Half a minute without Kafka: what waits is bounded, the cursor stays behind, and after it everything is there."""
+    servers = pausable.bootstrap
+    doors: list[Door] = []
+
+    def door() -> Door:
+        doors.append(Door(servers, name, hashing=HASHING, held_bytes=HELD))
+        return doors[-1]
+
+    def held() -> int:
+        now = doors[-1].held
+        assert now <= HELD + 4 * 1024
+        return now
+
+    with running(connector, journal, door) as one:
+        network.spread(1)
+        until(lambda: one.status.heard_ms is not None, "a first cursor")
+        pausable.pause()
+        try:
+            network.spread(1_000)
+            until(lambda: held() > HELD - 4 * 1024, "the bound", hang_s=120)
+            before, away = cursor(journal), time.monotonic() + AWAY_S
+            until(lambda: held() > HELD - 4 * 1024 and time.monotonic() > away, "half a minute", 0.1)
+            assert cursor(journal) == before
+        finally:
+            pausable.resume()
+        wanted = {HASHING.name(id) for id in network.acts}
+        until(lambda: wanted <= {event.id for event in events_in(told(servers, name))}, "everything", 0.5)
+    assert same(events_in(told(servers, name))).keys() == wanted
