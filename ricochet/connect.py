@@ -29,8 +29,12 @@ log = logger(__name__)
 
 def connect(settings: Settings, names: Sequence[str], match: Match, sock: socket.socket) -> None:
     """Run connectors that push into Kafka, until a signal comes or none of them is left."""
-    require_topics(settings)
     connecting = Connecting(settings, names, match, lambda hashing: _door(settings, hashing))
+    try:
+        require_topics(settings)
+    except (RicochetError, ClusterError):
+        connecting.close()
+        raise
     asyncio.run(_connect(settings, connecting, sock))
 
 

@@ -175,9 +175,9 @@ def test_it_is_what_a_list_of_pages_would_be(tmp_path_factory: pytest.TempPathFa
             turned.append(journal.turn("c", 1))
             pages.append([])
         elif step == "save":
-            at = turned[max(0, len(turned) - 1 - number)]
-            journal.save(at)
-            while len(pages) > 1 and len(turned) > 1 and turned[1] <= at:
+            last = turned[max(0, len(turned) - 1 - number)]
+            journal.save(last)
+            while len(pages) > 1 and len(turned) > 1 and turned[1] <= last:
                 saved = applied(saved, [pages.pop(0)])
                 turned.pop(1)
         else:
