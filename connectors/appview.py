@@ -1,43 +1,42 @@
-"""The AppView of Bluesky: who follows whom, how many follow, who has reposted or quoted."""
+"""The AppView of Bluesky: who follows whom, and how many follow. It asks for no account."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.api import Api
-from connectors.connector import NotConnected
+from connectors.connector import Finder, NotConnected
 
-PAGE: Final = 100
-PROFILES: Final = 25
+_NETWORK: Final = "bluesky:"
+_LISTS: Final = {"follows": "getFollows", "followed_by": "getFollowers"}
+_FIELDS: Final = {"follows": "follows", "followed_by": "followers"}
 
 
-class AppView:
-    """Questions to the AppView at `base`, without an account. Names are DIDs and at-URIs, as the network has them."""
+class AppView(Finder):
+    """Questions to the AppView at `base`."""
+
+    page_rows = 100
+    counts_at_once = 25
 
     def __init__(self, base: str) -> None:
         self._api = Api(base)
 
-    def ping(self) -> None:
-        """Ask for nobody: whether it answers."""
-        self._ask("app.bsky.actor.getProfiles", {"actors": []})
-
-    def followers(self, did: str, cursor: str | None = None) -> tuple[list[str], str | None]:
-        """Some DIDs that follow an account, and the cursor of the next, None at the end."""
-        answer = self._ask("app.bsky.graph.getFollowers", {"actor": did, "limit": PAGE, "cursor": cursor})
-        return _dids(answer, "followers"), answer.get("cursor")
-
-    def follows(self, did: str, cursor: str | None = None) -> tuple[list[str], str | None]:
-        """Some DIDs that an account follows, and the cursor of the next, None at the end."""
-        answer = self._ask("app.bsky.graph.getFollows", {"actor": did, "limit": PAGE, "cursor": cursor})
-        return _dids(answer, "follows"), answer.get("cursor")
-
-    def follower_counts(self, dids: list[str]) -> dict[str, int]:
+    def counts(self, accounts: list[str]) -> dict[str, int]:
         """How many follow each of some accounts, at most 25; those that are gone are left out."""
-        answer = self._ask("app.bsky.actor.getProfiles", {"actors": dids})
+        answer = self._ask("app.bsky.actor.getProfiles", {"actors": [_did(account) for account in accounts]})
         return {
-            profile["did"]: profile["followersCount"]
+            f"{_NETWORK}{profile['did']}": profile["followersCount"]
             for profile in answer.get("profiles", ())
             if isinstance(profile.get("did"), str) and isinstance(profile.get("followersCount"), int)
         }
+
+    def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
+        """A hundred of a list, and the cursor of the next."""
+        params = {"actor": _did(account), "limit": self.page_rows, "cursor": page}
+        answer = self._ask(f"app.bsky.graph.{_LISTS[side]}", params)
+        rows = answer.get(_FIELDS[side], ())
+        dids = [row["did"] for row in rows if isinstance(row, dict) and isinstance(row.get("did"), str)]
+        following = answer.get("cursor")
+        return [f"{_NETWORK}{did}" for did in dids], following if dids and following != page else None
 
     def close(self) -> None:
         """Close the connections."""
@@ -51,5 +50,5 @@ class AppView:
         return answer
 
 
-def _dids(answer: Mapping[str, Any], name: str) -> list[str]:
-    return [one["did"] for one in answer.get(name, ()) if isinstance(one, dict) and isinstance(one.get("did"), str)]
+def _did(account: str) -> str:
+    return account.removeprefix(_NETWORK)

@@ -11,7 +11,6 @@ source passes on unchanged; only where that is more than a day from the moment i
 from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol
 
-import httpx
 import msgspec
 
 from connectors.appview import AppView
@@ -19,15 +18,16 @@ from connectors.connector import (
     Abilities,
     Check,
     Connector,
+    ConnectorError,
     Declaration,
     Known,
     Normal,
-    NotConnected,
     Option,
     Options,
     Page,
     Prices,
     Refused,
+    lookup_options,
 )
 from connectors.firehose import Firehose
 from connectors.jetstream import Jetstream
@@ -153,6 +153,7 @@ class Bluesky(Connector):
             Option("jetstream", "Address of the Jetstream.", "wss://jetstream2.us-east.bsky.network/subscribe"),
             Option("firehose", "Address of the PDS or relay.", "wss://bsky.network"),
             Option("appview", "Address of the AppView that knows followers.", "https://public.api.bsky.app"),
+            *lookup_options(calls=3_000),
         ),
         prices=Prices(),
     )
@@ -166,7 +167,6 @@ class Bluesky(Connector):
             self._source = Firehose(options.text("firehose"), COLLECTIONS)
         else:
             raise Refused("option source of connector bluesky is jetstream or firehose")
-        self.appview = AppView(options.text("appview"))
 
     def connect(self, cursor: str | None) -> None:
         """Connect to the source."""
@@ -177,9 +177,12 @@ class Bluesky(Connector):
         return self._source.read(timeout_s)
 
     def close(self) -> None:
-        """Leave the source and the AppView."""
+        """Leave the source."""
         self._source.close()
-        self.appview.close()
+
+    def finder(self) -> AppView:
+        """Ask the AppView."""
+        return AppView(self.options.text("appview"))
 
     def check(self) -> Check:
         """No credentials are needed; ask whether both ends answer."""
@@ -188,11 +191,14 @@ class Bluesky(Connector):
         misses = ["likes, on purpose", "what private accounts do: the network has none"]
         self._source.connect(None)
         self._source.close()
+        appview = self.finder()
         try:
-            self.appview.ping()
+            appview.counts([])
             sees.append(f"followers by {self.options.text('appview')}")
-        except (NotConnected, httpx.HTTPError) as error:
+        except ConnectorError as error:
             misses.append(f"followers: {error}")
+        finally:
+            appview.close()
         return Check(tuple(sees), tuple(misses))
 
     @classmethod

@@ -85,7 +85,7 @@ class Declaration:
     options: tuple[Option, ...] = ()
     in_order: bool = True
     prices: Prices | None = None
-    """Of follower look-ups; None where there are none."""
+    """Of follower look-ups (`Connector.finder`); None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,36 @@ class Options(Mapping[str, Value]):
         return value
 
 
+class Finder(ABC):
+    """Looks followers up, for the thread that plans and pays (connectors.finding). Names are those of events."""
+
+    page_rows: int = 100
+    """Rows that one call for a list may give."""
+    counts_at_once: int = 0
+    """Accounts whose follower counts one call gives; 0 where there are none, or they come with the events."""
+
+    def counts(self, accounts: list[str]) -> dict[str, int]:
+        """How many follow each of some accounts; those that are gone are left out."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
+        """One page of those that an account `follows`, or is `followed_by`, and the next page, None at the end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def lookup_options(calls: int, money: float = 0.0) -> tuple[Option, ...]:
+    """The options of a connector that has a finder: a budget for each day, and for how long an answer holds."""
+    return (
+        Option("lookup_calls", "Calls a day for follower look-ups at most; 0: none.", calls),
+        Option("lookup_money", "US dollars a day for follower look-ups at most.", money),
+        Option("lookup_days", "Days after which an account may be looked up again.", 7.0),
+    )
+
+
 class Connector(ABC):
     """A source of one network. Made with its options; touches nothing outside before `connect`."""
 
@@ -205,6 +235,10 @@ class Connector(ABC):
     @abstractmethod
     def normalise(cls, raw: Any) -> Sequence[Normal]:
         """What a message says. Pure; never raises."""
+
+    def finder(self) -> Finder | None:
+        """What looks followers up, with connections of its own; None where there is nothing to look up."""
+        return None
 
     def check(self) -> Check:
         """Ask the network what these credentials will see. May raise what `connect` may."""

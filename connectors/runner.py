@@ -105,7 +105,8 @@ class Log(Protocol):
 class Runner:
     """Runs `connector` in a thread of its own, from `start` until `stop` or until a person has to act.
 
-    `open_sink` opens what events go through, and may raise `DoorError`. `wait_s` is the first wait at most.
+    `open_sink` opens what events go through, and may raise `DoorError`. `wait_s` is the first wait at most; `saw` is
+    told the events that were sent, before the cursor is behind them.
     """
 
     def __init__(
@@ -119,12 +120,13 @@ class Runner:
         wait_s: float = 1.0,
         longest_wait_s: float = 60.0,
         retention_ms: int | None = None,
+        saw: Callable[[list[AnyEvent]], None] = lambda _: None,
     ) -> None:
         declared = connector.declared
         self.status = Status(declared.name, declared.network, heard_ms=journal.heard)
         self._connector, self._journal, self._completion = connector, journal, completion
         self._open_sink, self._log = open_sink, log
-        self._retention_ms = retention_ms
+        self._retention_ms, self._saw = retention_ms, saw
         self._full_jitter = wait_random_exponential(multiplier=wait_s, max=longest_wait_s)
         self._after_limit = wait_random_exponential(multiplier=30 * wait_s, max=15 * longest_wait_s)
         self._sink: Sink | None = None
@@ -200,7 +202,7 @@ class Runner:
             self._drop_sink()
             raise NotConnected(str(error)) from None
         finally:
-            self._guarded(self._connector.close)
+            guarded(self._connector.close)
 
     def _connect(self) -> None:
         self._connector.connect(self._journal.cursor)
@@ -208,7 +210,7 @@ class Runner:
     def _attempt(self, call: Callable[[], _T]) -> _T | None:
         """Call the connector. Where the network does not take the cursor, it begins anew, with a gap."""
         try:
-            return self._guarded(call)
+            return guarded(call)
         except CursorRejected as error:
             if self._journal.cursor in (None, error.earliest):
                 raise NotConnected(str(error)) from None
@@ -217,8 +219,8 @@ class Runner:
 
     def _cold_start(self, error: CursorRejected) -> None:
         self._log.warning("cold start", connector=self.status.name, why=str(error))
-        self._guarded(self._connector.close)
-        self._guarded(lambda: self._connector.connect(error.earliest))
+        guarded(self._connector.close)
+        guarded(lambda: self._connector.connect(error.earliest))
         now = time.time_ns() // 1_000_000
         since = self._journal.heard if self._journal.heard is not None else now
         until = max(since, now if error.seen_from is None else error.seen_from)
@@ -251,6 +253,7 @@ class Runner:
             self._sink.publish(events, lambda: self._is_safe(number))
         else:
             self._is_safe(number)  # nothing else is on its way
+        self._saw(events)
         self.status.events.update(str(event.__struct_config__.tag) for event in events)
         self.status.unsafe_pages = self._journal.unsaved
 
@@ -314,19 +317,6 @@ class Runner:
             wait_s=round(tries.upcoming_sleep, 1),
         )
 
-    @staticmethod
-    def _guarded(call: Callable[[], _T]) -> _T:
-        """Call the connector. An error of no kind that the contract knows is a lost connection.
-
-        Its text is not told, since it may hold an address with a token in it.
-        """
-        try:
-            return call()
-        except ConnectorError:
-            raise
-        except Exception as error:
-            raise NotConnected(_place(error)) from None
-
     def _drop_sink(self) -> None:
         """Begin again at the last cursor saved."""
         if self._sink is not None:
@@ -349,6 +339,19 @@ class Runner:
     def _end(self, state: str, why: str) -> None:
         self.status.state, self.status.why = state, why
         self._log.error(state, connector=self.status.name, why=why)
+
+
+def guarded(call: Callable[[], _T]) -> _T:
+    """Call a connector. An error of no kind that the contract knows is a lost connection.
+
+    Its text is not told, since it may hold an address with a token in it.
+    """
+    try:
+        return call()
+    except (ConnectorError, DoorError, JournalError):
+        raise
+    except Exception as error:
+        raise NotConnected(_place(error)) from None
 
 
 def _place(error: BaseException) -> str:

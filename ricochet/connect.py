@@ -41,7 +41,7 @@ def connect(settings: Settings, names: Sequence[str], match: Match, sock: socket
 async def _connect(settings: Settings, connecting: Connecting, sock: socket.socket) -> None:
     stop = stop_on_signals()
     registry = CollectorRegistry()
-    registry.register(ConnectorCollector(connecting.statuses))
+    registry.register(ConnectorCollector(connecting.statuses, connecting.findings))
     app = Starlette(routes=web.basics(registry, connecting.trouble))
     connecting.start()
     try:

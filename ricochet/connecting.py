@@ -11,13 +11,16 @@ from typing import Any
 from connectors import catalogue
 from connectors.completion import Completion, Match
 from connectors.connector import Connector, ConnectorError, Options, Root
+from connectors.finding import Finding, Findings
 from connectors.journal import Journal, JournalError
+from connectors.lookups import Budget, Lookups
 from connectors.runner import Runner, Sink, Status
 from connectors.webhook import Hook
 from ricochet import receiver, web
 from ricochet.errors import RicochetError
 from ricochet.logs import logger
 from ricochet.settings import Settings
+from spread.events import DAY_MS, AnyEvent
 from spread.hashing import Hashing
 
 SinkOf = Callable[[Hashing], Sink]
@@ -34,7 +37,8 @@ class Connecting:
             raise RicochetError("a connector runs once")
         self.runners: list[Runner] = []
         self.hooks: list[Hook] = []
-        self._journals: list[Journal] = []
+        self._findings: list[Finding] = []
+        self._journals: list[Journal | Lookups] = []
         try:
             for name in names:
                 self._add(settings, name, match, sink_of)
@@ -54,14 +58,42 @@ class Connecting:
         declared = connector.declared
         completion = Completion(journal, match, declared.network, in_order=declared.in_order)
         self.hooks += connector.hooks
-        self.runners.append(
-            Runner(connector, journal, completion, lambda: sink_of(hashing), log, retention_ms=settings.retention_ms)
+        saw = self._look_up(settings, connector, options, lambda: sink_of(hashing))
+        runner = Runner(
+            connector,
+            journal,
+            completion,
+            lambda: sink_of(hashing),
+            log,
+            retention_ms=settings.retention_ms,
+            saw=saw,
         )
+        self.runners.append(runner)
+
+    def _look_up(
+        self, settings: Settings, connector: Connector, options: Options, open_sink: Callable[[], Sink]
+    ) -> Callable[[list[AnyEvent]], None]:
+        """Have followers looked up, where there is a budget for it; what is to be told the events."""
+        declared, finder = connector.declared, connector.finder()
+        if finder is None or declared.prices is None or not options.number("lookup_calls"):
+            return lambda _: None
+        expiry_ms = int(options.number("lookup_days") * DAY_MS)
+        lookups = Lookups(settings.journals / f"{declared.name}.lookups", expiry_ms)
+        self._journals.append(lookups)
+        daily = Budget(int(options.number("lookup_calls")), options.number("lookup_money"))
+        self._findings.append(Finding(declared, finder, lookups, daily, open_sink, log=log))
+        return lookups.saw
 
     def start(self) -> None:
         """Start them all."""
         for runner in self.runners:
             runner.start()
+        for finding in self._findings:
+            finding.start()
+
+    def findings(self) -> list[Findings]:
+        """How their look-ups do."""
+        return [one.findings for one in self._findings]
 
     def statuses(self) -> list[Status]:
         """How each does."""
@@ -79,7 +111,8 @@ class Connecting:
 
     async def stop(self) -> None:
         """Stop them all, with what was read safe if that is possible, and close their journals."""
-        await asyncio.gather(*(asyncio.to_thread(runner.stop) for runner in self.runners))
+        stops = [runner.stop for runner in self.runners] + [finding.stop for finding in self._findings]
+        await asyncio.gather(*map(asyncio.to_thread, stops))
         self.close()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from connectors.finding import Findings
 from connectors.runner import Status
 
 _CONNECTOR: Final = "connector"
@@ -14,6 +15,8 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "connector_reading": ("1 while a connector is connected and reads.", (_CONNECTOR, "network")),
     "connector_last_message_seconds": ("Time since a connector's last message.", (_CONNECTOR,)),
     "connector_cursor_age_seconds": ("How far the saved cursor lies behind the clock, in event time.", (_CONNECTOR,)),
+    "lookups_waiting": ("Accounts whose followers are worth looking up and are not known yet.", (_CONNECTOR,)),
+    "lookups_unaffordable": ("Of these, accounts that today's budget does not reach.", (_CONNECTOR,)),
     "connector_unsafe_pages": ("Pages that were read and are not safe and saved yet.", (_CONNECTOR,)),
 }
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -25,6 +28,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Times that a connection was lost or not to be had.",
         (_CONNECTOR,),
     ),
+    "lookup_calls": ("Calls made to look followers up.", (_CONNECTOR,)),
+    "lookup_rows": ("Accounts that look-ups gave.", (_CONNECTOR,)),
+    "lookup_dollars": ("What look-ups cost, in US dollars.", (_CONNECTOR,)),
+    "lookups_cut": ("Lists of followers that ended with the budget.", (_CONNECTOR,)),
     "connector_rate_limits": ("Times that a network said there were too many calls.", (_CONNECTOR,)),
 }
 
@@ -32,8 +39,8 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 class ConnectorCollector(Collector):
     """The metrics of the connectors of this process."""
 
-    def __init__(self, statuses: Callable[[], Iterable[Status]]) -> None:
-        self._statuses = statuses
+    def __init__(self, statuses: Callable[[], Iterable[Status]], findings: Callable[[], Iterable[Findings]]) -> None:
+        self._statuses, self._findings = statuses, findings
 
     def collect(self) -> Iterator[Metric]:
         """Read them now."""
@@ -55,6 +62,14 @@ class ConnectorCollector(Collector):
                 counters["connector_events"].add_metric((*name, kind), n)
             for reason, n in [*status.rejected.items()]:
                 counters["connector_rejected"].add_metric((*name, reason), n)
+        for found in self._findings():
+            name = (found.name,)
+            gauges["lookups_waiting"].add_metric(name, found.waiting)
+            gauges["lookups_unaffordable"].add_metric(name, found.unaffordable)
+            counters["lookup_calls"].add_metric(name, found.calls)
+            counters["lookup_rows"].add_metric(name, found.rows)
+            counters["lookup_dollars"].add_metric(name, max(0.0, found.dollars))
+            counters["lookups_cut"].add_metric(name, found.cut)
         yield from gauges.values()
         yield from counters.values()
 

@@ -53,7 +53,7 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket, names: 
     view = View(engine)
     trouble: str | None = "starting"
     registry = metrics.registry(view, settings.offers_shown)
-    registry.register(ConnectorCollector(connecting.statuses))
+    registry.register(ConnectorCollector(connecting.statuses, connecting.findings))
     app = web.application(view, registry, lambda: trouble or connecting.trouble(), web.here)
 
     async def turn() -> bool:
