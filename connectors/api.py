@@ -21,14 +21,14 @@ _RESETS: Final = ("retry-after", "x-rate-limit-reset", "x-ratelimit-reset", "rat
 class Api:
     """A network's HTTP interface below `base`. `headers` may hold secrets: they never show."""
 
-    def __init__(self, base: str, headers: Mapping[str, str] | None = None) -> None:
-        self._base, self._headers = base, headers
+    def __init__(self, base: str, headers: Mapping[str, str] | None = None, *, timeout_s: float = _TIMEOUT_S) -> None:
+        self._base, self._headers, self._timeout_s = base, headers, timeout_s
         self._open: httpx.Client | None = None
 
     @property
     def _client(self) -> httpx.Client:
         if self._open is None:
-            self._open = httpx.Client(base_url=self._base, headers=self._headers, timeout=_TIMEOUT_S)
+            self._open = httpx.Client(base_url=self._base, headers=self._headers, timeout=self._timeout_s)
         return self._open
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:

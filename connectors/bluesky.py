@@ -8,17 +8,20 @@ When something happened is read from the revision of its commit, which the serve
 source passes on unchanged; only where that is more than a day from the moment it was seen, that moment counts.
 """
 
+import time
 from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol
 
 import msgspec
 
 from connectors.appview import AppView
+from connectors.backfill import Backfill
 from connectors.connector import (
     Abilities,
     Check,
     Connector,
     ConnectorError,
+    CursorRejected,
     Declaration,
     Known,
     Normal,
@@ -31,7 +34,7 @@ from connectors.connector import (
 )
 from connectors.firehose import Firehose
 from connectors.jetstream import Jetstream
-from connectors.sightings import Authored, Followed, Removed, Shared, Withdrawn
+from connectors.sightings import Authored, Followed, Removed, Shared, Stated, Withdrawn
 from spread.events import DAY_MS, MAX_ID_BYTES, Rejected
 
 POST: Final = "app.bsky.feed.post"
@@ -39,6 +42,8 @@ REPOST: Final = "app.bsky.feed.repost"
 FOLLOW: Final = "app.bsky.graph.follow"
 COLLECTIONS: Final = (POST, REPOST, FOLLOW)
 
+_FILLED_MS: Final = 30 * DAY_MS
+"""How old a post may be to be asked about after a gap."""
 _HIDDEN: Final = ("takendown", "suspended", "deactivated")
 _DIGITS: Final = {sign: value for value, sign in enumerate("234567abcdefghijklmnopqrstuvwxyz")}
 
@@ -108,9 +113,18 @@ class _Account(msgspec.Struct):
     status: str | None = None
 
 
+class _Totals(msgspec.Struct):
+    uri: str
+    repostCount: int = 0  # the AppView's names
+    quoteCount: int = 0
+    likeCount: int = 0
+    replyCount: int = 0
+
+
 class _Message(msgspec.Struct):
     did: str
     time_us: int
+    totals: _Totals | None = None
     commit: _Commit | None = None
     account: _Account | None = None
 
@@ -167,18 +181,33 @@ class Bluesky(Connector):
             self._source = Firehose(options.text("firehose"), COLLECTIONS)
         else:
             raise Refused("option source of connector bluesky is jetstream or firehose")
+        self._appview = self.finder()
+        self._backfill = Backfill(self._appview, known.takes_part)
 
     def connect(self, cursor: str | None) -> None:
         """Connect to the source."""
-        self._source.connect(cursor)
+        try:
+            self._source.connect(cursor)
+        except CursorRejected:
+            self._fill()
+            raise
 
     def read(self, timeout_s: float) -> Page | None:
-        """Some hundred messages at most."""
-        return self._source.read(timeout_s)
+        """Some hundred messages at most; after a gap now and then one of what it hid."""
+        if lines := self._backfill.step():
+            return Page(lines, source="backfill")
+        page = self._source.read(timeout_s)
+        if page is not None and page.blind is not None:
+            self._fill()
+        return page
 
     def close(self) -> None:
-        """Leave the source."""
+        """Leave the source and the AppView."""
         self._source.close()
+        self._appview.close()
+
+    def _fill(self) -> None:
+        self._backfill.begin(self.known.roots(time.time_ns() // 1_000_000 - _FILLED_MS))
 
     def finder(self) -> AppView:
         """Ask the AppView."""
@@ -216,6 +245,8 @@ class Bluesky(Connector):
 def _seen(message: _Message) -> Sequence[Normal]:
     if message.account is not None:
         return _withdrawn(message, message.account)
+    if message.totals is not None:
+        return [_stated(message.totals, message.time_us)]
     if message.commit is None or message.commit.collection not in COLLECTIONS:
         return []
     return [_of_commit(message, message.commit)]
@@ -266,6 +297,19 @@ def _withdrawn(message: _Message, account: _Account) -> Sequence[Normal]:
     at = message.time_us // 1000
     actor = f"bluesky:{message.did}"
     return [Withdrawn(id=f"{actor}#{account.status}", actor=actor, at=at, for_good=account.status == "deleted")]
+
+
+def _stated(totals: _Totals, time_us: int) -> Stated:
+    """Totals from the AppView: reposts and quotes are both shares."""
+    id = f"bluesky:{totals.uri}"
+    return Stated(
+        id=f"{id}#totals-{time_us}",
+        at=time_us // 1000,
+        target=id,
+        shares=totals.repostCount + totals.quoteCount,
+        likes=totals.likeCount,
+        replies=totals.replyCount,
+    )
 
 
 def _id(record: _Strong | _Subject) -> str:

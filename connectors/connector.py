@@ -131,6 +131,9 @@ class Known(Protocol):
     def roots(self, since_ms: int) -> list[Root]:
         """Posts of offers that are not older, the newest first."""
 
+    def takes_part(self, account: str) -> bool:
+        """Whether an account is known to have posted, shared, quoted or replied."""
+
     def offers(self) -> Sequence[Any]:
         """The open offers of the registry."""
 

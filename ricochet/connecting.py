@@ -138,6 +138,7 @@ class _Known:
 
     def __init__(self, journal: Journal) -> None:
         self.roots: Callable[[int], list[Root]] = journal.roots
+        self.takes_part: Callable[[str], bool] = journal.takes_part
 
     def offers(self) -> Sequence[Any]:
         """The open offers."""
@@ -150,6 +151,10 @@ class _Nobody:
     def roots(self, since_ms: int) -> list[Root]:
         """None."""
         return []
+
+    def takes_part(self, account: str) -> bool:
+        """Nobody does."""
+        return False
 
     def offers(self) -> Sequence[Any]:
         """None."""

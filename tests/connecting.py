@@ -37,6 +37,10 @@ class Nothing(Known):
         """None."""
         return []
 
+    def takes_part(self, account: str) -> bool:
+        """Nobody does."""
+        return False
+
     def offers(self) -> list[Any]:
         """None."""
         return []
@@ -92,6 +96,27 @@ def made(name: str, options: dict[str, Any], known: Known | None = None) -> Conn
     return catalogue.connector(name)(catalogue.options(name, options), known or Nothing())
 
 
+class Looking(Known):
+    """What a connector may know, from the journal that its runner opens."""
+
+    def __init__(self) -> None:
+        self.journal: Journal | None = None
+
+    def roots(self, since_ms: int) -> list[Root]:
+        """Those of the journal."""
+        assert self.journal is not None
+        return self.journal.roots(since_ms)
+
+    def takes_part(self, account: str) -> bool:
+        """As the journal says."""
+        assert self.journal is not None
+        return self.journal.takes_part(account)
+
+    def offers(self) -> list[Any]:
+        """None."""
+        return []
+
+
 def runner(
     connector: Connector, journal: Journal, open_sink: Callable[[], Sink], log: Log | None = None, wait_s: float = 0.02
 ) -> Runner:
@@ -113,6 +138,8 @@ def running(
 ) -> Iterator[Runner]:
     """Run a connector with its journal as long as the block; with `waits` from when it reads."""
     with Journal(path, own) as journal:
+        if isinstance(connector.known, Looking):
+            connector.known.journal = journal
         one = runner(connector, journal, open_sink, log)
         one.start()
         try:

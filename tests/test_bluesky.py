@@ -5,20 +5,26 @@ from __future__ import annotations
 import io
 import json
 import struct
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import zstandard
 
+from connectors.appview import AppView
 from connectors.bluesky import COLLECTIONS, Bluesky
 from connectors.connector import Normal
 from connectors.firehose import body_of, messages_of
 from connectors.journal import Journal
 from connectors.sightings import Authored, Followed, Removed, Shared, Withdrawn
-from spread.events import Gap, Rejected
-from tests.connecting import Shelf, made, running
+from spread.events import Counts, Gap, Quote, Rejected, Share
+from tests.connecting import Looking, Shelf, made, running
 from tests.jetstream import FOLLOW, POST, REPOST, Jetstream, account, commit, offer_post, ref, uri
 from tests.processes import until
 from tests.real_cascades import VARIABLE, folder
@@ -213,3 +219,92 @@ def test_too_old_a_cursor_reads_what_there_still_is(tmp_path: Path) -> None:
     assert isinstance(gap, Gap)
     assert gap.from_ == (now - 50 * HOUR_US) // 1000
     assert 0 <= gap.to_ - (now - 36 * HOUR_US) // 1000 < 120_000
+
+
+class _AppView(BaseHTTPRequestHandler):
+    """Tells what it was given, by method and account; `asked` keeps the questions."""
+
+    told: ClassVar[dict[str, Any]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        method, query = url.path.removeprefix("/xrpc/"), parse_qs(url.query)
+        key = " ".join([method, *query.get("actor", ()), *query.get("cursor", ())])
+        self.asked.append(key)
+        body = json.dumps(self.told.get(key, {})).encode()
+        self.send_response(200 if key in self.told else 400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def appview() -> Iterator[tuple[str, type[_AppView]]]:
+    """Give an AppView that can be told what to tell."""
+    kind = type("Told", (_AppView,), {"told": {}, "asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", kind
+        server.shutdown()
+        thread.join()
+
+
+def test_followers_come_in_pages(appview: tuple[str, type[_AppView]]) -> None:
+    """Lists and counts as the AppView tells them; a cursor that leads nowhere ends the list."""
+    url, kind = appview
+    row = {"handle": "a.test", "labels": []}
+    kind.told |= {
+        "app.bsky.graph.getFollowers did:plc:a": {"followers": [row | {"did": "did:plc:b"}], "cursor": "2"},
+        "app.bsky.graph.getFollowers did:plc:a 2": {"followers": [], "cursor": "3"},
+        "app.bsky.graph.getFollows did:plc:a": {"follows": [row | {"did": "did:plc:c"}, {"odd": 1}]},
+        "app.bsky.actor.getProfiles": {"profiles": [{"did": "did:plc:a", "followersCount": 7}, {"did": "did:plc:b"}]},
+    }
+    view = AppView(url)
+    assert view.listed("bluesky:did:plc:a", "followed_by", None) == (["bluesky:did:plc:b"], "2")
+    assert view.listed("bluesky:did:plc:a", "followed_by", "2") == ([], None)
+    assert view.listed("bluesky:did:plc:a", "follows", None) == (["bluesky:did:plc:c"], None)
+    assert view.counts(["bluesky:did:plc:a", "bluesky:did:plc:b"]) == {"bluesky:did:plc:a": 7}
+    view.close()
+
+
+def test_after_a_gap_the_appview_is_asked(appview: tuple[str, type[_AppView]], tmp_path: Path) -> None:
+    """Quotes, reposts and totals of the offers' posts are filled in, each once; who is known is not asked about."""
+    url, kind = appview
+    now = time.time_ns() // 1000
+    root, at = uri("did:plc:company", POST, "job"), "2026-01-01T00:00:00.000Z"
+    quoted = {"text": "look", "embed": {"$type": "app.bsky.embed.record", "record": ref(root)}}
+    reason = {"by": {}, "uri": uri("did:plc:new", REPOST, "r"), "indexedAt": at}
+    kind.told |= {
+        "app.bsky.feed.getPosts": {"posts": [{"uri": root, "repostCount": 2, "quoteCount": 1, "likeCount": 4}]},
+        "app.bsky.feed.getQuotes": {
+            "posts": [{"uri": uri("did:plc:q", POST, "q"), "indexedAt": at, "record": quoted}, {"odd": 1}],
+            "cursor": "2",
+        },
+        "app.bsky.feed.getQuotes 2": {"posts": []},
+        "app.bsky.feed.getRepostedBy": {"repostedBy": [{"did": "did:plc:known"}, {"did": "did:plc:new"}]},
+        "app.bsky.feed.getAuthorFeed did:plc:new": {
+            "feed": [{"post": {"uri": "at://other"}}, {"post": {"uri": root, "cid": "c"}, "reason": reason}]
+        },
+    }
+    shelf, first = Shelf(), Shelf()
+    with Jetstream() as server:
+        with running(made("bluesky", {"jetstream": server.url}), tmp_path / "j", lambda: first):
+            server.say(offer_post(now))
+            server.say(commit("did:plc:known", now, REPOST, {"subject": ref(root)}, "k"))
+            until(lambda: len(first.events) == 2, "the post and a repost")
+        heard(tmp_path / "j", f"jetstream {server.host} {now - 50 * HOUR_US}", now - 50 * HOUR_US)
+        connector = made("bluesky", {"jetstream": server.url, "appview": url}, Looking())
+        with running(connector, tmp_path / "j", lambda: shelf):
+            until(lambda: len([e for e in shelf.events if e.source == "backfill"]) == 3, f"the rest: {kind.asked}")
+    filled = {type(event): event for event in shelf.events if event.source == "backfill"}
+    share, quote, counts = filled[Share], filled[Quote], filled[Counts]
+    assert isinstance(share, Share) and isinstance(quote, Quote) and isinstance(counts, Counts)
+    assert (share.id, share.root, share.via) == (f"bluesky:{reason['uri']}", f"bluesky:{root}", None)
+    assert (quote.actor, quote.via) == ("bluesky:did:plc:q", f"bluesky:{root}")
+    assert (counts.shares, counts.likes, counts.replies) == (3, 4, 0)
+    assert "app.bsky.feed.getAuthorFeed did:plc:known" not in kind.asked

@@ -21,12 +21,14 @@ from typing import Any
 
 import pytest
 
+from connectors.journal import Journal
+from spread.events import Gap, Post
 from spread.hashing import Hashing
 from streams.topics import SOCIAL_EVENTS
 from tests import bluesky_network
 from tests.bluesky_network import Network, Record
 from tests.conftest import IN_CI
-from tests.connecting import KEY
+from tests.connecting import KEY, Shelf, made, running
 from tests.crew import Crew
 from tests.processes import HANG_S, environment, until
 from tests.rehearsals import OFFER, URL
@@ -152,3 +154,19 @@ def parents(edges: bytes) -> dict[str, tuple[str, str]]:
     """Give each node's parent and its basis."""
     told = [json.loads(line) for line in edges.splitlines()]
     return {edge["child"]: (edge["parent"], edge["basis"]) for edge in told}
+
+
+def test_a_number_ahead_of_the_firehose_is_a_gap(network: Network, tmp_path: Path) -> None:
+    """A cursor of a host that begins anew is of no use: a gap, and what comes from then on is read."""
+    with Journal(tmp_path / "journal") as kept:
+        kept.save(kept.turn(f"firehose {network.host} 999999", 1_700_000_000_000))
+    poster = network.account(f"late{time.time_ns() % 10**9}")
+    shelf = Shelf()
+    connector = made("bluesky", {"source": "firehose", "firehose": f"ws://{network.host}"})
+    with running(connector, tmp_path / "journal", lambda: shelf):
+        until(lambda: [type(event) for event in shelf.events] == [Gap], "the gap")
+        poster.post("We hire", link=URL)
+        until(lambda: [type(event) for event in shelf.events] == [Gap, Post], "the post")
+    with Journal(tmp_path / "journal") as kept:
+        assert kept.cursor is not None
+        assert kept.cursor != f"firehose {network.host} 999999"

@@ -141,6 +141,14 @@ def test_it_reads_until_it_is_told_to_stop(hands: Crew, jetstream: Jetstream) ->
     assert (hands.folder / "ricochet-journals" / "bluesky.journal").exists()
 
 
+def test_refused_credentials_end_it(hands: Crew, jetstream: Jetstream) -> None:
+    """Where a network refuses, waiting does not help: with no connector left the command ends in a line, code 2."""
+    jetstream.refuse(401)
+    done = ended("connect", "bluesky", "--port", "0", cwd=hands.folder, env=hands.env | options(jetstream))
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == f"ricochet: bluesky: {jetstream.host}: HTTP 401"
+
+
 def test_the_embedded_engine_runs_connectors(tmp_path: Path, jetstream: Jetstream) -> None:
     """`run --connect` needs no Kafka: the connector's metrics stand beside the offers', and SIGTERM ends both."""
     with started("run", "--connect", "bluesky", "--port", "0", cwd=tmp_path, env=options(jetstream)) as child:

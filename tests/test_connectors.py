@@ -6,8 +6,9 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from connectors import catalogue
 from connectors.connector import Connector
-from connectors.door import Door
+from connectors.door import Door, DoorError
 from connectors.journal import Journal
 from connectors.runner import Runner
 from spread.events import AnyEvent, Gap
@@ -187,6 +188,52 @@ def test_a_rate_limit_is_honoured(connector: Connector, network: Rehearsal, jour
         until(lambda: shelf.ids() >= {*network.acts}, "the events")
     assert network.calls[1] - network.calls[0] >= 2
     assert any(line == "rate limited" for line, _ in notes.lines)
+
+
+class _Falling(Shelf):
+    """A sink that takes some events and then falls."""
+
+    def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
+        super().publish(events)
+        if len(self.events) > 5:
+            raise DoorError("it fell")
+
+
+def test_what_fell_with_its_door_is_read_again(connector: Connector, network: Rehearsal, journal: Path) -> None:
+    """Where the door fails, another is opened, and all that was not safe goes through that."""
+    fallen, standing = _Falling(), Shelf()
+    doors: list[Shelf] = [fallen, standing]
+    with running(connector, journal, lambda: doors.pop(0)) as one:
+        network.spread(20)
+        until(lambda: standing.ids() >= {*network.acts}, f"the events: {one.status}")
+    assert fallen.events
+    same(fallen.events + standing.events)
+
+
+def test_it_stops_while_its_door_hangs(connector: Connector, network: Rehearsal, journal: Path) -> None:
+    """Told to stop while nothing becomes safe, it ends all the same, and its cursor stays behind."""
+    door = _Hanging()
+    with running(connector, journal, lambda: door):
+        network.spread(20)
+        until(door.waits.is_set, "the door to hang")
+    with running(connector, journal, Shelf) as one:
+        assert one.status.state == "reading"
+
+
+class _Hanging(Shelf):
+    """A sink that takes events and never returns, until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits, self._closed = threading.Event(), threading.Event()
+
+    def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
+        self.waits.set()
+        self._closed.wait(HANG_S)
+        raise DoorError("the door is closed")
+
+    def close(self) -> None:
+        self._closed.set()
 
 
 def test_its_secrets_never_show(name: str, network: Rehearsal, journal: Path, caplog: pytest.LogCaptureFixture) -> None:
