@@ -132,7 +132,7 @@ class StateCollector(Collector):
             nbytes += offer.nbytes()
         for state, n in states.items():
             gauges["offers"].add_metric((state.value,), n)
-        gauges["offers_not_shown"].add_metric((), states[State.OPEN] - shown)
+        gauges["offers_not_shown"].add_metric((), sum(states.values()) - states[State.CLOSED] - shown)
         gauges["state_nodes"].add_metric((), nodes)
         gauges["state_memory_bytes"].add_metric((), nbytes)
         gauges["state_stored_bytes"].add_metric((), engine.state_bytes())

@@ -61,7 +61,7 @@ class View:
 
     def shown(self, limit: int) -> list[Offer]:
         """The most active open offers, at most `limit`. One that was shown stays until it closes."""
-        open_ = {offer.id: offer for offer in self.engine.busy() if self.state(offer) is State.OPEN}
+        open_ = {offer.id: offer for offer in self.engine.busy() if self.state(offer) is not State.CLOSED}
         self._shown &= open_.keys()
         free = max(0, limit - len(self._shown))
         others = (offer for id, offer in open_.items() if id not in self._shown)

@@ -189,7 +189,7 @@ def test_an_offer_is_told_in_numbers(scraped: Scraped) -> None:
     assert scraped("offer_reach_accounts", offer="o", bound="high") is None
     assert scraped("offer_shares_after_closing", offer="o") == 1
     assert scraped("offer_outcomes", offer="o", kind="application") == 3
-    assert scraped("offers", state="open") == 1
+    assert scraped("offers", state="closing") == 1
     assert scraped("offers", state="closed") == 0
     assert scraped("newest_event_timestamp_seconds") == (NOON + 20) / 1000
 
