@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ricochet.errors import RicochetError
@@ -127,4 +127,5 @@ def _json(value: object) -> Response:
 
 
 def _lines(lines: Iterable[bytes]) -> Response:
-    return StreamingResponse((line + b"\n" for line in lines), media_type="application/x-ndjson")
+    # All at once: a stream would be drawn from in another thread, while the engine moves on in this one.
+    return Response(b"".join(line + b"\n" for line in lines), media_type="application/x-ndjson")
