@@ -15,7 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from connectors.door import DoorError
-from ricochet import answers, kafka_cli, live, logs, publisher, settings, web
+from connectors.near_misses import NearMissError
+from ricochet import answers, kafka_cli, live, logs, offers_cli, publisher, settings, web
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
@@ -166,6 +167,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)
+ricochet.add_command(offers_cli.offers)
 
 
 @ricochet.command("settings")
@@ -191,7 +193,7 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
-    except (RicochetError, StateError, ClusterError, DoorError) as error:
+    except (RicochetError, StateError, ClusterError, DoorError, NearMissError) as error:
         sys.exit(_fail(str(error)))
     except click.ClickException as error:
         sys.exit(_fail(error.format_message()))

@@ -8,12 +8,15 @@ from pathlib import Path
 from connectors.jsonl import JsonlTail
 from ricochet import metrics, web
 from ricochet.errors import RicochetError
+from ricochet.followed import followed
 from ricochet.logs import logger
 from ricochet.settings import Settings
 from ricochet.view import View
 from spread.events import AnyEvent, Rejected, decode
+from spread.matching import Registry
 from streams.clock import wall_clock
 from streams.embedded import Embedded
+from streams.offer_file import OfferFile
 
 _IDLE_S = 0.2
 _TURNS = 25
@@ -32,11 +35,16 @@ def stop_on_signals() -> asyncio.Event:
 
 
 async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None:
-    """Follow the configured files until told to stop."""
+    """Follow the configured files, and the offers, until told to stop."""
+    async with followed(OfferFile(settings.state)) as offers:
+        await _run(settings, engine, sock, offers)
+
+
+async def _run(settings: Settings, engine: Embedded, sock: socket.socket, offers: Registry) -> None:
     stop = stop_on_signals()
     sources = [_open(path, engine) for path in settings.tail]
     engine.warm_up()
-    view = View(engine)
+    view = View(engine, offers)
     trouble: str | None = "starting"
     app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: trouble, web.here)
     async with web.serving(app, sock):
@@ -49,6 +57,8 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None
                     await asyncio.sleep(0)
             if not busy:
                 trouble = None
+                if engine.is_corrected():
+                    engine.feed([], None, wall_clock())
                 await wait(stop, _IDLE_S)
     for source in sources:
         source.close()
