@@ -21,10 +21,19 @@ _DELETED: Final = "#deleted"
 
 
 class Completion:
-    """Completes what one connector sees. `in_order` as in its declaration."""
+    """Completes what one connector sees. `in_order` as in its declaration; `deleted` is told what no offer has lost."""
 
-    def __init__(self, journal: Journal, match: Match, network: str, *, in_order: bool = True) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        match: Match,
+        network: str,
+        *,
+        in_order: bool = True,
+        deleted: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._journal, self._match, self._network, self._in_order = journal, match, network, in_order
+        self._deleted = deleted
         self._ways: Final[dict[type[Sighting], Callable[[Any, str], list[AnyEvent]]]] = {
             Authored: self._authored,
             Shared: self._shared,
@@ -124,6 +133,7 @@ class Completion:
     def _removed(self, seen: Removed, source: str) -> list[AnyEvent]:
         known = self._journal.entry(seen.target)
         if known is None:
+            self._deleted(seen.target)
             if not self._in_order:
                 self._journal.note_gone(Gone(seen.target, seen.at, seen.actor))
             return []

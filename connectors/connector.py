@@ -31,6 +31,7 @@ from pydantic import SecretStr
 from connectors.sightings import Sighting
 from connectors.webhook import Hook
 from spread.events import AnyEvent, Rejected
+from spread.registry import JobOffer
 
 Value = str | int | float | bool | list[str] | SecretStr | None
 Normal = Sighting | AnyEvent | Rejected
@@ -134,7 +135,7 @@ class Known(Protocol):
     def takes_part(self, account: str) -> bool:
         """Whether an account is known to have posted, shared, quoted or replied."""
 
-    def offers(self) -> Sequence[Any]:
+    def offers(self) -> Sequence[JobOffer]:
         """The open offers of the registry."""
 
 

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from connectors.door import DoorError
-from ricochet import answers, connect_cli, kafka_cli, live, logs, publisher, settings, web
+from connectors.near_misses import NearMissError
+from ricochet import answers, connect_cli, kafka_cli, live, logs, offers_cli, publisher, settings, web
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
-from ricochet.followed import matcher
 from spread.events import Rejected
 from streams.cluster import ClusterError
 from streams.embedded import Embedded
@@ -90,7 +90,7 @@ def run(tail: tuple[Path, ...], names: tuple[str, ...], state: Path | None, host
         raise RicochetError("nothing to read: give --tail FILE or --connect NAME, or set RICOCHET_TAIL")
     connect_cli.quiet()
     with _engine(chosen.state, chosen.retention_ms) as engine, _interruptible():
-        asyncio.run(live.run(chosen, engine, web.listen(chosen.host, chosen.port), names, matcher(chosen)))
+        asyncio.run(live.run(chosen, engine, web.listen(chosen.host, chosen.port), names))
 
 
 @ricochet.command()
@@ -170,6 +170,7 @@ ricochet.add_command(connect_cli.connect)
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)
+ricochet.add_command(offers_cli.offers)
 
 
 @ricochet.command("settings")
@@ -195,7 +196,7 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
-    except (RicochetError, StateError, ClusterError, DoorError) as error:
+    except (RicochetError, StateError, ClusterError, DoorError, NearMissError) as error:
         sys.exit(_fail(str(error)))
     except click.ClickException as error:
         sys.exit(_fail(error.format_message()))

@@ -6,10 +6,9 @@ Names of people leave a connector hashed, so without a key none of them starts.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any
 
 from connectors import catalogue
-from connectors.completion import Completion, Match
+from connectors.completion import Completion
 from connectors.connector import Connector, ConnectorError, Options, Root
 from connectors.finding import Finding, Findings
 from connectors.journal import Journal, JournalError
@@ -18,10 +17,12 @@ from connectors.runner import Runner, Sink, Status
 from connectors.webhook import Hook
 from ricochet import receiver, web
 from ricochet.errors import RicochetError
+from ricochet.followed import Followed
 from ricochet.logs import logger
 from ricochet.settings import Settings
 from spread.events import DAY_MS, AnyEvent
 from spread.hashing import Hashing
+from spread.registry import JobOffer
 
 SinkOf = Callable[[Hashing], Sink]
 """Opens a sink for a connector, whose names are hashed this way."""
@@ -32,7 +33,7 @@ log = logger(__name__)
 class Connecting:
     """Some connectors with all that is theirs. Raises `RicochetError` where one can't be had as it is asked for."""
 
-    def __init__(self, settings: Settings, names: Sequence[str], match: Match, sink_of: SinkOf) -> None:
+    def __init__(self, settings: Settings, names: Sequence[str], offers: Followed, sink_of: SinkOf) -> None:
         if len(set(names)) != len(names):
             raise RicochetError("a connector runs once")
         self.runners: list[Runner] = []
@@ -41,12 +42,12 @@ class Connecting:
         self._journals: list[Journal | Lookups] = []
         try:
             for name in names:
-                self._add(settings, name, match, sink_of)
+                self._add(settings, name, offers, sink_of)
         except (ConnectorError, JournalError, catalogue.OptionError) as error:
             self.close()
             raise RicochetError(str(error)) from None
 
-    def _add(self, settings: Settings, name: str, match: Match, sink_of: SinkOf) -> None:
+    def _add(self, settings: Settings, name: str, offers: Followed, sink_of: SinkOf) -> None:
         kind = catalogue.connector(name)
         options = settings.connectors.of(name)
         journal = Journal(settings.journals / f"{name}.journal", settings.own)
@@ -54,9 +55,11 @@ class Connecting:
         hashing = settings.hashing_with(journal.own)
         if hashing is None:
             raise RicochetError("connectors bring names of people: set hash_key or hash_key_file, to hash them")
-        connector = kind(options, _Known(journal))
+        connector = kind(options, _Known(journal, offers))
         declared = connector.declared
-        completion = Completion(journal, match, declared.network, in_order=declared.in_order)
+        completion = Completion(
+            journal, offers.match, declared.network, in_order=declared.in_order, deleted=offers.deleted
+        )
         self.hooks += connector.hooks
         saw = self._look_up(settings, connector, options, lambda: sink_of(hashing))
         runner = Runner(
@@ -136,13 +139,10 @@ async def receiving(settings: Settings, connecting: Connecting) -> AsyncIterator
 class _Known:
     """What a connector may ask of the rest."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, offers: Followed) -> None:
         self.roots: Callable[[int], list[Root]] = journal.roots
         self.takes_part: Callable[[str], bool] = journal.takes_part
-
-    def offers(self) -> Sequence[Any]:
-        """The open offers."""
-        return ()
+        self.offers: Callable[[], Sequence[JobOffer]] = offers.offers
 
 
 class _Nobody:
@@ -156,7 +156,7 @@ class _Nobody:
         """Nobody does."""
         return False
 
-    def offers(self) -> Sequence[Any]:
+    def offers(self) -> Sequence[JobOffer]:
         """None."""
         return ()
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from connectors.completion import Match
 from connectors.jsonl import JsonlTail
 from ricochet import metrics, web
 from ricochet.connecting import Connecting, receiving
 from ricochet.connector_metrics import ConnectorCollector
 from ricochet.errors import RicochetError
+from ricochet.followed import Followed
 from ricochet.hopper import Hopper
 from ricochet.logs import logger
 from ricochet.settings import Settings
@@ -21,6 +21,7 @@ from spread.events import AnyEvent, Rejected, decode
 from spread.hashing import Hashing
 from streams.clock import wall_clock
 from streams.embedded import Embedded
+from streams.offer_file import OfferFile
 
 _IDLE_S = 0.2
 _TURNS = 25
@@ -38,19 +39,28 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def run(settings: Settings, engine: Embedded, sock: socket.socket, names: Sequence[str], match: Match) -> None:
-    """Follow the configured files, and run connectors, until told to stop."""
+async def run(settings: Settings, engine: Embedded, sock: socket.socket, names: Sequence[str]) -> None:
+    """Follow the configured files and the offers, and run connectors, until told to stop."""
+    offers = Followed(settings.near_misses if names else None)
+    async with offers.following(OfferFile(settings.state)):
+        await _run(settings, engine, sock, names, offers)
+    offers.close()
+
+
+async def _run(
+    settings: Settings, engine: Embedded, sock: socket.socket, names: Sequence[str], offers: Followed
+) -> None:
     hoppers: list[Hopper] = []
 
     def hopper(hashing: Hashing) -> Hopper:
         hoppers.append(Hopper(hashing))
         return hoppers[-1]
 
-    connecting = Connecting(settings, names, match, hopper)
+    connecting = Connecting(settings, names, offers, hopper)
     stop = stop_on_signals()
     sources = [_open(path, engine) for path in settings.tail]
     engine.warm_up()
-    view = View(engine)
+    view = View(engine, offers.registry)
     trouble: str | None = "starting"
     registry = metrics.registry(view, settings.offers_shown)
     registry.register(ConnectorCollector(connecting.statuses, connecting.findings))
@@ -73,6 +83,8 @@ async def run(settings: Settings, engine: Embedded, sock: socket.socket, names: 
         while not stop.is_set():
             if not await turn():
                 trouble = None
+                if engine.is_corrected():
+                    engine.feed([], None, wall_clock())
                 await wait(stop, _IDLE_S)
         ending = asyncio.create_task(connecting.stop())
         while not ending.done():

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     state: Path = Field(Path("ricochet.state"), description="State file of `ricochet run`.")
+    engine: Literal["embedded", "kafka"] = Field(
+        "embedded", description="Which engine the installation has: with it `ricochet offers` keeps the job offers."
+    )
+    near_misses: Path = Field(
+        Path("ricochet.near"), description="File of the posts that nearly match an offer, and of what was decided."
+    )
     tail: Annotated[list[Path], NoDecode] = Field(
         [], description="Files of social events (JSON lines) that `ricochet run` follows."
     )

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from ricochet import metrics, places, web, worker_metrics
 from ricochet.errors import RicochetError
+from ricochet.followed import Followed
 from ricochet.installation import require_topics
 from ricochet.live import stop_on_signals
 from ricochet.logs import logger
@@ -20,6 +21,7 @@ from ricochet.settings import KafkaOptions, Settings
 from ricochet.view import View
 from spread.facts import NewerEncoding
 from spread.hashing import Hashing
+from streams.offer_topic import OfferTopic
 from streams.worker import Fenced, Worker, WorkerSettings
 
 FENCED: Final = 75
@@ -68,14 +70,17 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             options=_security(settings.kafka_options),
         )
     )
-    view = View(worker)
-    registry = CollectorRegistry()
-    registry.register(metrics.StateCollector(view, settings.offers_shown))
-    registry.register(worker_metrics.WorkerCollector(worker))
-    app = web.application(view, registry, worker.trouble, worker.owner)
-    async with web.serving(app, sock):
-        log.info("working", place=place.name, web=url, kafka=settings.kafka)
-        await worker.run(stop)
+    store = OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
+    offers = Followed()
+    async with offers.following(store):
+        view = View(worker, offers.registry)
+        registry = CollectorRegistry()
+        registry.register(metrics.StateCollector(view, settings.offers_shown))
+        registry.register(worker_metrics.WorkerCollector(worker))
+        app = web.application(view, registry, worker.trouble, worker.owner)
+        async with web.serving(app, sock):
+            log.info("working", place=place.name, web=url, kafka=settings.kafka)
+            await worker.run(stop)
     log.info("stopped", place=place.name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from spread.events import DAY_MS, AnyEvent
+from spread.events import DAY_MS, AnyEvent, Rejected, decode
 from spread.offer import Offer
 from streams.health import Health
 from streams.pipeline import Pipeline
@@ -47,9 +47,14 @@ class Embedded:
         """Take a batch in, together with how far its sources were read, and make both last.
 
         The retention counts from the newest event time, but never from beyond a day after `wall` (ms): one event from
-        the far future must not expire everything.
+        the far future must not expire everything. What persons have corrected meanwhile is taken in too.
         """
         newest = max((event.at for event in events), default=0)
+        with self._state.trouble():
+            corrections = self._state.corrections()
+        events = events + [
+            event for encoded in corrections.values() for event in decode(encoded) if not isinstance(event, Rejected)
+        ]
         now = max(self.health.newest, newest)
         if wall is not None:
             now = min(now, wall + DAY_MS)
@@ -59,7 +64,12 @@ class Embedded:
             if self._expired_at is None or now - self._expired_at >= _HOUR_MS:
                 self._expired_at = now
                 self._pipeline.expire(now)
-        self._state.commit(dict(positions or {}))
+        self._state.commit(positions or {}, corrections)
+
+    def is_corrected(self) -> bool:
+        """Whether a person has corrected something that was not taken in yet."""
+        with self._state.trouble():
+            return bool(self._state.corrections())
 
     def position(self, source: str) -> str | None:
         """How far a source was read, or None if it never was."""

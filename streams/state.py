@@ -1,9 +1,12 @@
-"""The state file of the embedded engine: SQLite, one transaction a batch, one process at a time."""
+"""The state file of the embedded engine: SQLite, one transaction a batch, one engine at a time.
+
+Beside a running engine other processes may change the offers' registry and leave corrections; nothing else.
+"""
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -14,8 +17,24 @@ FORMAT: Final = 2
 _APPLICATION: Final = 0x5249434F  # what tells a state file from the database of another program
 
 
+_BUSY_S: Final = 30.0
+"""How long a write waits for another process's: the offers are written beside a running engine."""
+_TABLES: Final = (
+    "people (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "offers (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID",
+    "registry (id TEXT PRIMARY KEY, serial INTEGER NOT NULL, offer BLOB NOT NULL) WITHOUT ROWID",
+    "corrections (number INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL)",
+)
+"""`registry` and `corrections` any process may write, through `streams.offer_file`; the rest is the engine's alone."""
+
+
 class StateError(Exception):
     """The state can't be used, with the reason and what to do in one line."""
+
+
+class StateInUse(StateError):
+    """Another process has the state."""
 
 
 class Rows(Table):
@@ -101,14 +120,7 @@ class State:
         self._path = path
         self._lock = None if throwaway else _lock(path)
         try:
-            with self.trouble():
-                self._connection = sqlite3.connect(path, isolation_level=None)
-                self._refuse_others()
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute(f"PRAGMA synchronous = {'OFF' if throwaway else 'NORMAL'}")
-                self._connection.execute("PRAGMA secure_delete = ON")
-                self._connection.execute("PRAGMA cache_size = -131072")
-                self._open()
+            self._connection = connect(path, synchronous="OFF" if throwaway else "NORMAL")
         except BaseException:
             self.close()
             raise
@@ -120,10 +132,16 @@ class State:
         row = self._connection.execute("SELECT position FROM positions WHERE source = ?", (source,)).fetchone()
         return None if row is None else str(row[0])
 
-    def commit(self, positions: dict[str, str]) -> None:
-        """Make all writes last, and with them how far each source was read."""
+    def corrections(self) -> dict[int, bytes]:
+        """What persons have corrected and was not taken in yet: encoded events by number."""
+        query = "SELECT number, event FROM corrections ORDER BY number LIMIT 1000"
+        return dict(self._connection.execute(query))
+
+    def commit(self, positions: Mapping[str, str], corrected: Iterable[int] = ()) -> None:
+        """Make all writes last, and with them how far each source was read, and which corrections were taken in."""
         with self.trouble():
             begin(self._connection)
+            self._connection.executemany("DELETE FROM corrections WHERE number = ?", [(one,) for one in corrected])
             self.people.write()
             self.offers.write()
             upsert = (
@@ -144,45 +162,62 @@ class State:
         if self._lock is not None:
             self._lock.close()
 
-    @contextmanager
-    def trouble(self) -> Iterator[None]:
+    def trouble(self) -> AbstractContextManager[None]:
         """Say in one line what the database can't do, or what stands in it can't be."""
+        return trouble(self._path)
+
+
+def connect(path: Path, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
+    """Open a state file, made if there is none. Raises `StateError` for one of another program or version."""
+    with trouble(path):
+        connection = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            yield
-        except NewerEncoding as error:
-            raise StateError(f"{self._path}: {error}") from None
-        except ValueError as error:
-            raise StateError(f"{self._path} is damaged ({error}); restore a backup or replay the events") from None
-        except sqlite3.DatabaseError as error:
-            said = str(error)
-            if "full" in said:
-                raise StateError(
-                    f"{self._path}: the disk is full; nothing is lost, make room and start again"
-                ) from None
-            if "malformed" in said or "not a database" in said:
-                raise StateError(f"{self._path} is damaged ({said}); restore a backup or replay the events") from None
-            raise StateError(f"{self._path}: {said}") from None
+            _refuse_others(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA cache_size = -131072")
+            _make(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-    def _refuse_others(self) -> None:
-        names = ("application_id", "user_version", "schema_version")
-        application, format_, written = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-        if written and application != _APPLICATION:
-            raise StateError(f"{self._path} is the database of another program")
-        if written and format_ != FORMAT:
-            raise StateError(f"{self._path} has format {format_}, this version reads {FORMAT}")
 
-    def _open(self) -> None:
-        begin(self._connection)
-        for table in ("people", "offers"):
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-            )
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID"
-        )
-        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        self._connection.execute(f"PRAGMA user_version = {FORMAT}")
-        self._connection.execute("COMMIT")
+@contextmanager
+def trouble(path: Path) -> Iterator[None]:
+    """Say in one line what the database at `path` can't do, or what stands in it can't be."""
+    try:
+        yield
+    except NewerEncoding as error:
+        raise StateError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise StateError(f"{path} is damaged ({error}); restore a backup or replay the events") from None
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+        if "full" in said:
+            raise StateError(f"{path}: the disk is full; nothing is lost, make room and start again") from None
+        if "malformed" in said or "not a database" in said:
+            raise StateError(f"{path} is damaged ({said}); restore a backup or replay the events") from None
+        raise StateError(f"{path}: {said}") from None
+
+
+def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
+    names = ("application_id", "user_version", "schema_version")
+    application, format_, written = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    if written and application != _APPLICATION:
+        raise StateError(f"{path} is the database of another program")
+    if written and format_ != FORMAT:
+        raise StateError(f"{path} has format {format_}, this version reads {FORMAT}")
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for table in _TABLES:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
 
 
 def _lock(path: Path) -> IO[str]:
@@ -194,5 +229,5 @@ def _lock(path: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise StateError(f"{path} is in use by another process") from None
+        raise StateInUse(f"{path} is in use by another process") from None
     return file

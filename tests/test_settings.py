@@ -18,6 +18,8 @@ from tests.processes import ended, good, started
 
 VALUES: dict[str, tuple[str, str]] = {
     "state": ('"other.state"', "other.state"),
+    "engine": ('"kafka"', "kafka"),
+    "near_misses": ('"other.near"', "other.near"),
     "tail": ('["a.jsonl", "b.jsonl"]', "a.jsonl, b.jsonl"),
     "host": ('"127.0.0.2"', "127.0.0.2"),
     "port": ("4321", "4321"),

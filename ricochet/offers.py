@@ -1,0 +1,146 @@
+"""What a person does with the job offers: bring them in from where they are published, and correct what is theirs."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from connectors import offer_files
+from connectors.journal import Journal, JournalError
+from connectors.near_misses import NearMisses
+from connectors.offer_files import OfferFileError
+from ricochet.errors import RicochetError
+from ricochet.publisher import open_door
+from ricochet.settings import Settings
+from spread.events import MAX_ID_BYTES, Assign
+from spread.registry import JobOffer, changes
+from streams.embedded import Embedded
+from streams.offer_file import OfferFile
+from streams.state import StateInUse
+
+_DIGEST_BYTES: Final = 16
+_NETWORK: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}:.")
+
+
+@dataclass(frozen=True)
+class Import:
+    """What bringing a source in changes, given what was known before."""
+
+    source: str
+    read: int
+    changed: list[JobOffer]
+    counts: Mapping[str, int]
+    """How many are new, re-posted, closed, or changed otherwise."""
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{n} {what}" for what, n in self.counts.items() if n)
+        return f"{self.source}: {self.read} offer{'' if self.read == 1 else 's'}; {told or 'nothing changed'}"
+
+
+def read_sources(sources: Iterable[str]) -> tuple[dict[str, list[JobOffer]], list[str]]:
+    """The offers of each source, and all that is wrong with them, a line each."""
+    read: dict[str, list[JobOffer]] = {}
+    faults: list[str] = []
+    where: dict[str, str] = {}
+    for source in dict.fromkeys(sources):
+        try:
+            read[source] = _read(source)
+        except OfferFileError as error:
+            faults += error.faults
+            continue
+        for offer in read[source]:
+            if (other := where.setdefault(offer.id, source)) != source:
+                faults.append(f"{source}: offer {offer.id} is in {other} too")
+    return read, faults
+
+
+def planned(
+    read: Mapping[str, list[JobOffer]], known: Mapping[str, JobOffer], now: int, *, may_empty: bool = False
+) -> list[Import]:
+    """What an import of these sources at `now` (ms) changes; nothing is written.
+
+    Raises `RicochetError` where a source that had open offers has none at all, unless it `may_empty`: more often than
+    that all its offers have closed, something is wrong with it.
+    """
+    before = dict(known)
+    plans = []
+    for source, offers in read.items():
+        name = _name(source)
+        open_ = sum(offer.source == name and not offer.ended(now) for offer in before.values())
+        if not offers and open_ and not may_empty:
+            raise RicochetError(f"{source}: no offer, where {open_} were open; give --empty if they have all closed")
+        changed = changes(before.values(), offers, name, now)
+        counts = dict.fromkeys(("new", "changed", "re-posted", "closed"), 0)
+        for offer in changed:
+            counts[_what(before.get(offer.id), offer, now)] += 1
+            before[offer.id] = offer
+        plans.append(Import(source, len(offers), changed, counts))
+    return plans
+
+
+def correction(root: str, offer: str, now: int) -> Assign:
+    """The event that gives a root to an offer. Raises `RicochetError` where these are no ids."""
+    for what, id in (("a post", root), ("an offer", offer)):
+        if not 0 < len(id.encode(errors="replace")) <= MAX_ID_BYTES or not id.isprintable():
+            raise RicochetError(f"{id!r} is no id of {what}")
+    if not _NETWORK.match(root):
+        raise RicochetError(f"post {root!r} has no network before it, as in x:{root}")
+    digest = blake2b(f"{root}\n{offer}\n{now}".encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    network = root.partition(":")[0]
+    return Assign(v=1, id=f"{network}:assign-{digest}", network=network, at=now, offer=offer, root=root)
+
+
+def assign(settings: Settings, event: Assign) -> bool:
+    """Have a root, and all that was and will be shared of it, belong to an offer; whether it does already.
+
+    It does not yet where workers, or an engine that is running, still have to take it in.
+    """
+    if settings.near_misses.exists():
+        with NearMisses(settings.near_misses) as near:
+            near.decide(event.root, event.offer, event.at)
+    hashing = settings.hashing_with(_own(settings))
+    if settings.engine == "kafka":
+        with open_door(settings, hashing) as door:
+            door.publish([event])
+        return False
+    with OfferFile(settings.state) as file:
+        file.correct(event if hashing is None else hashing.event(event))
+    try:
+        with Embedded(settings.state) as embedded:
+            embedded.feed([])
+    except StateInUse:
+        return False
+    return True
+
+
+def _read(source: str) -> list[JobOffer]:
+    if "://" not in source and source.lower().endswith(offer_files.SUFFIXES):
+        return offer_files.read(source)
+    raise OfferFileError([f"{source}: neither a file of offers ({', '.join(offer_files.SUFFIXES)}) nor a feed"])
+
+
+def _own(settings: Settings) -> set[str]:
+    """What stays in clear: the settings' own, and the posts of those accounts, which the connectors have learned."""
+    own = set(settings.own)
+    for path in sorted(settings.journals.glob("*.journal")) if own else ():
+        try:
+            with Journal(path, settings.own) as journal:
+                own |= journal.own
+        except JournalError as error:
+            raise RicochetError(str(error)) from None
+    return own
+
+
+def _name(source: str) -> str:
+    """By what name a source is known: a file by its place, whatever folder it is named from."""
+    return source if "://" in source else str(Path(source).absolute())
+
+
+def _what(before: JobOffer | None, after: JobOffer, now: int) -> str:
+    if before is None:
+        return "new"
+    if before.ended(now) != after.ended(now):
+        return "closed" if after.ended(now) else "re-posted"
+    return "changed"
