@@ -1,10 +1,12 @@
 """The posts that nearly match an offer, waiting for a person; and what persons have decided of posts.
 
 It stays on the machine of the connectors, since whoever decides has to find the post, and elsewhere ids are hashed. No
-text and no account is kept. What waits is bounded in number and age: the oldest goes, undecided. Any process may write.
+text and no account is kept. What waits is bounded in number and age: the oldest goes, undecided. Any
+process may write, and any thread.
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +42,7 @@ class NearMisses:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         with self._trouble():
             self._connection = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
             try:
@@ -118,6 +121,7 @@ class NearMisses:
     @contextmanager
     def _trouble(self) -> Iterator[None]:
         try:
-            yield
+            with self._lock:
+                yield
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
             raise NearMissError(f"{self._path}: {error}") from None

@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from connectors.near_misses import NearMissError, NearMisses
+from connectors.short_links import ShortLinks
 from connectors.sightings import Authored
 from ricochet.installation import require_topics
 from ricochet.logs import logger
 from ricochet.settings import Settings
-from spread.matching import Mention, Registry, match
+from spread.matching import Match, Mention, Registry, match
 from spread.registry import JobOffer
+from spread.urls import links
 from streams.clock import wall_clock
 from streams.cluster import ClusterError
 from streams.offer_file import OfferFile
@@ -23,6 +27,10 @@ from streams.state import StateError
 EVERY_S: Final = 2.0
 _WORTH_A_LOOK: Final = 0.4
 """Confidence of a near miss that a person is asked about: a title that anybody may use is not."""
+_BY_LINK: Final = 0.95
+"""Confidence that a link gives: no other link can find more."""
+_LINKS: Final = 5
+"""Links of a post that are resolved at most."""
 
 log = logger(__name__)
 
@@ -51,11 +59,22 @@ def open_store(settings: Settings) -> Store:
     return OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
 
 
-class Followed:
-    """The offers as last read, for all threads of a process. With `near_misses` what nearly matches waits there."""
+def resolved(mention: Mention, short_links: ShortLinks) -> Mention:
+    """The post with its first links as they are once short ones are resolved."""
+    found = (*mention.urls, *links(mention.text))
+    long = tuple(url for link in found[:_LINKS] if (url := short_links.resolve(link)) != link)
+    return msgspec.structs.replace(mention, urls=mention.urls + long) if long else mention
 
-    def __init__(self, near_misses: Path | None = None) -> None:
+
+class Followed:
+    """The offers as last read, for all threads of a process. With `near_misses` what nearly matches waits there.
+
+    `short_links` are resolved where something else already hints at an offer: not all that a whole network shortens.
+    """
+
+    def __init__(self, near_misses: Path | None = None, short_links: ShortLinks | None = None) -> None:
         self.registry = Registry()
+        self._short = short_links or ShortLinks()
         self._near = None if near_misses is None else NearMisses(near_misses)
         self._lock = threading.Lock()
 
@@ -86,22 +105,33 @@ class Followed:
     def match(self, seen: Authored) -> str | None:
         """The offer that a post belongs to: as a person has decided, else by what it says."""
         mention = Mention(id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags)
+        try:
+            if self._near is not None and (decided := self._near.decision(seen.id)) is not None:
+                return decided
+            found = self._matched(mention)
+            near = [guess for guess in found.near if guess.confidence >= _WORTH_A_LOOK]
+            if self._near is not None and found.offer is None and near:
+                self._near.add(seen.id, near, wall_clock())
+        except NearMissError as error:
+            log.warning("near misses not kept", why=str(error))
+            return self._matched(mention).offer
+        return found.offer
+
+    def _matched(self, mention: Mention) -> Match:
         with self._lock:
-            try:
-                if self._near is not None and (decided := self._near.decision(seen.id)) is not None:
-                    return decided
-                found = match(mention, self.registry)
-                near = [guess for guess in found.near if guess.confidence >= _WORTH_A_LOOK]
-                if self._near is not None and found.offer is None and near:
-                    self._near.add(seen.id, near, wall_clock())
-            except NearMissError as error:
-                log.warning("near misses not kept", why=str(error))
-                return match(mention, self.registry).offer
-            return found.offer
+            found = match(mention, self.registry)
+            is_hinted = found.offer or found.near or self.registry.speaking(mention.account)
+        if not is_hinted or found.confidence >= _BY_LINK:
+            return found
+        long = resolved(mention, self._short)
+        if long == mention:
+            return found
+        with self._lock:
+            return match(long, self.registry)
 
     def deleted(self, post: str) -> None:
         """A post is gone, so it waits for nobody."""
-        with self._lock, suppress(NearMissError):
+        with suppress(NearMissError):
             if self._near is not None:
                 self._near.drop(post)
 

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.near_misses import NearMisses
+from connectors.short_links import ShortLinks
 from ricochet import kafka_cli, settings
 from ricochet import offers as offers_
 from ricochet.errors import RicochetError
-from ricochet.followed import Store, open_store
+from ricochet.followed import Store, open_store, resolved
 from ricochet.settings import Settings
 from spread.matching import Match, Mention, Registry
 from spread.matching import match as match_
@@ -111,14 +112,15 @@ def list_(to: str | None, state: Path | None) -> None:
 def match(*, text_or_url: str, explain: bool, account: str, post: str, to: str | None, state: Path | None) -> int:
     """Say which offer a text or a link belongs to; exit code 1 if to none.
 
-    Links and hashtags are taken from the text.
+    Links and hashtags are taken from the text; short links are resolved.
     """
     with _store(to, state) as (_, store):
         registry = Registry(_known(store).values())
     tags = tuple(_HASHTAG.findall(text_or_url))
-    found = match_(Mention(id=post, account=account, text=text_or_url, tags=tags), registry)
+    mention = resolved(Mention(id=post, account=account, text=text_or_url, tags=tags), ShortLinks())
+    found = match_(mention, registry)
     if explain:
-        for line in _explained(found, text_or_url):
+        for line in _explained(found, mention):
             click.echo(line)
     elif found.offer is not None:
         click.echo(found.offer)
@@ -162,8 +164,8 @@ def near() -> None:
     Console().print(table)
 
 
-def _explained(found: Match, text: str) -> Iterator[str]:
-    for url in links(text):
+def _explained(found: Match, mention: Mention) -> Iterator[str]:
+    for url in (*links(mention.text), *mention.urls):
         yield f"link      {url} is compared as {canonical(url)}"
     if found.offer is None:
         yield f"no offer: {found.reason}"

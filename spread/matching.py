@@ -102,6 +102,7 @@ class Registry(Mapping[str, JobOffer]):
         self._links = _Index()
         self._tags = _Index()
         self._posts = _Index()
+        self._accounts = _Index()
         self._words = _Index()
         self._titles: dict[str, tuple[str, ...]] = {}
         for offer in offers:
@@ -139,6 +140,10 @@ class Registry(Mapping[str, JobOffer]):
         """The offers that list a post."""
         return self._posts.get(post, ())
 
+    def speaking(self, account: str) -> tuple[str, ...]:
+        """The offers that an account speaks for."""
+        return self._accounts.get(account, ())
+
     def worded(self, words: Iterable[str]) -> list[tuple[str, str]]:
         """The offers of whose title at least half the words are among these, each with the words of its title."""
         found = Counter(id for word in set(words) for id in self._words.get(word, ()))
@@ -150,6 +155,7 @@ class Registry(Mapping[str, JobOffer]):
             (self._links, _links_of),
             (self._tags, _tags_of),
             (self._posts, _posts_of),
+            (self._accounts, _accounts_of),
             (self._words, _words_of),
         ):
             before, after = (set() if offer is None else keys_of(offer) for offer in (old, new))
@@ -311,6 +317,10 @@ def _tags_of(offer: JobOffer) -> set[str]:
 
 def _posts_of(offer: JobOffer) -> set[str]:
     return set(offer.posts)
+
+
+def _accounts_of(offer: JobOffer) -> set[str]:
+    return set(offer.accounts)
 
 
 def _words_of(offer: JobOffer) -> set[str]:
