@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import append, latency, memory, publisher, rate, worker
+from bench import append, connector, latency, memory, publisher, rate, worker
 from bench.result import Result
 
 MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
@@ -13,6 +13,7 @@ MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
     "memory": memory.measure,
     "append": append.measure,
     "publisher": publisher.measure,
+    "connector": connector.measure,
     "worker": worker.measure,
     "latency": latency.measure,
 }

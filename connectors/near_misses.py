@@ -68,7 +68,8 @@ class NearMisses:
     def drop(self, post: str) -> None:
         """Let go of a post that was deleted."""
         with self._trouble():
-            self._connection.execute("DELETE FROM near WHERE post = ?", (post,))
+            if self._connection.execute("SELECT 1 FROM near WHERE post = ?", (post,)).fetchone() is not None:
+                self._connection.execute("DELETE FROM near WHERE post = ?", (post,))
 
     def decide(self, post: str, offer: str, now: int) -> None:
         """Remember that a post belongs to an offer; it waits no more."""

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from connectors.door import DoorError
 from connectors.near_misses import NearMissError
-from ricochet import answers, kafka_cli, live, logs, offers_cli, publisher, settings, web
+from ricochet import answers, connect_cli, kafka_cli, live, logs, offers_cli, publisher, settings, web
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
@@ -74,10 +74,11 @@ def demo(seed: int, speed: float, for_: float | None, port: int) -> None:
 @click.option(
     "--tail", multiple=True, type=_PATH, metavar="FILE", help="Follow this file of events (JSON lines); repeatable."
 )
+@click.option("--connect", "names", multiple=True, metavar="NAME", help="Run this connector too; repeatable.")
 @click.option("--state", type=_PATH, help="State file.")
 @click.option("--host", help="Address of the web server.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the web server; 0 takes a free one.")
-def run(tail: tuple[Path, ...], state: Path | None, host: str | None, port: int | None) -> None:
+def run(tail: tuple[Path, ...], names: tuple[str, ...], state: Path | None, host: str | None, port: int | None) -> None:
     """Run the embedded engine: sources in, metrics and offers out, one process, no Kafka.
 
     Stopped or killed at any moment, the next start goes on where the state file stands: nothing is lost or counted
@@ -85,10 +86,11 @@ def run(tail: tuple[Path, ...], state: Path | None, host: str | None, port: int 
     """
     chosen = settings.load(tail=tail, state=state, host=host, port=port)
     logs.configure(chosen.log_format, chosen.log_level)
-    if not chosen.tail:
-        raise RicochetError("nothing to read: give --tail FILE, or set RICOCHET_TAIL")
+    if not chosen.tail and not names:
+        raise RicochetError("nothing to read: give --tail FILE or --connect NAME, or set RICOCHET_TAIL")
+    connect_cli.quiet()
     with _engine(chosen.state, chosen.retention_ms) as engine, _interruptible():
-        asyncio.run(live.run(chosen, engine, web.listen(chosen.host, chosen.port)))
+        asyncio.run(live.run(chosen, engine, web.listen(chosen.host, chosen.port), names))
 
 
 @ricochet.command()
@@ -164,6 +166,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
             replay_.write_lines(engine.edge_lines, offers, edges)
 
 
+ricochet.add_command(connect_cli.connect)
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)

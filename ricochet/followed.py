@@ -1,21 +1,28 @@
-"""The job offers as a process follows them: wherever they are kept, read at once and again as they change."""
+"""The job offers as a process follows them: read at once, again as they change, and asked which post is whose."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final, Protocol
 
+from connectors.near_misses import NearMissError, NearMisses
+from connectors.sightings import Authored
 from ricochet.installation import require_topics
 from ricochet.logs import logger
 from ricochet.settings import Settings
-from spread.matching import Registry
+from spread.matching import Mention, Registry, match
 from spread.registry import JobOffer
+from streams.clock import wall_clock
 from streams.cluster import ClusterError
 from streams.offer_file import OfferFile
 from streams.offer_topic import OfferTopic
 from streams.state import StateError
 
 EVERY_S: Final = 2.0
+_WORTH_A_LOOK: Final = 0.4
+"""Confidence of a near miss that a person is asked about: a title that anybody may use is not."""
 
 log = logger(__name__)
 
@@ -44,38 +51,80 @@ def open_store(settings: Settings) -> Store:
     return OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
 
 
-@asynccontextmanager
-async def followed(store: Store) -> AsyncIterator[Registry]:
-    """The offers of a store, kept up to date for the length of the block; the store is closed with it.
+class Followed:
+    """The offers as last read, for all threads of a process. With `near_misses` what nearly matches waits there."""
 
-    While it can't be read, what was known goes on to be used.
-    """
-    registry, stop = Registry(), asyncio.Event()
-    _take(registry, await asyncio.to_thread(store.changed))
-    following = asyncio.create_task(_follow(registry, store, stop))
-    try:
-        yield registry
-    finally:
-        stop.set()
-        await following
-        store.close()
+    def __init__(self, near_misses: Path | None = None) -> None:
+        self.registry = Registry()
+        self._near = None if near_misses is None else NearMisses(near_misses)
+        self._lock = threading.Lock()
 
+    @asynccontextmanager
+    async def following(self, store: Store) -> AsyncIterator[None]:
+        """Keep up with a store for the length of the block, and close it then.
 
-async def _follow(registry: Registry, store: Store, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY_S)
+        While it can't be read, what was known goes on to be used.
+        """
+        stop = asyncio.Event()
         try:
-            _take(registry, await asyncio.to_thread(store.changed))
-        except (ClusterError, StateError) as error:
-            log.warning("offers not read", why=str(error))
+            self._take(await asyncio.to_thread(store.changed))
+            following = asyncio.create_task(self._follow(store, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+                await following
+        finally:
+            store.close()
 
+    def offers(self) -> list[JobOffer]:
+        """Those that are not closed."""
+        now = wall_clock()
+        with self._lock:
+            return [offer for offer in self.registry.values() if not offer.ended(now)]
 
-def _take(registry: Registry, changed: dict[str, JobOffer | None]) -> None:
-    for id, offer in changed.items():
-        if offer is None:
-            registry.drop(id)
-        else:
-            registry.put(offer)
-    if changed:
-        log.info("offers read", changed=len(changed), known=len(registry))
+    def match(self, seen: Authored) -> str | None:
+        """The offer that a post belongs to: as a person has decided, else by what it says."""
+        mention = Mention(id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags)
+        with self._lock:
+            try:
+                if self._near is not None and (decided := self._near.decision(seen.id)) is not None:
+                    return decided
+                found = match(mention, self.registry)
+                near = [guess for guess in found.near if guess.confidence >= _WORTH_A_LOOK]
+                if self._near is not None and found.offer is None and near:
+                    self._near.add(seen.id, near, wall_clock())
+            except NearMissError as error:
+                log.warning("near misses not kept", why=str(error))
+                return match(mention, self.registry).offer
+            return found.offer
+
+    def deleted(self, post: str) -> None:
+        """A post is gone, so it waits for nobody."""
+        with self._lock, suppress(NearMissError):
+            if self._near is not None:
+                self._near.drop(post)
+
+    def close(self) -> None:
+        """Let go of the near misses."""
+        if self._near is not None:
+            self._near.close()
+
+    async def _follow(self, store: Store, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), EVERY_S)
+            try:
+                self._take(await asyncio.to_thread(store.changed))
+            except (ClusterError, StateError) as error:
+                log.warning("offers not read", why=str(error))
+
+    def _take(self, changed: dict[str, JobOffer | None]) -> None:
+        with self._lock:
+            for id, offer in changed.items():
+                if offer is None:
+                    self.registry.drop(id)
+                else:
+                    self.registry.put(offer)
+        if changed:
+            log.info("offers read", changed=len(changed), known=len(self.registry))

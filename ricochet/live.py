@@ -3,17 +3,22 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from connectors.jsonl import JsonlTail
 from ricochet import metrics, web
+from ricochet.connecting import Connecting, receiving
+from ricochet.connector_metrics import ConnectorCollector
 from ricochet.errors import RicochetError
-from ricochet.followed import followed
+from ricochet.followed import Followed
+from ricochet.hopper import Hopper
 from ricochet.logs import logger
 from ricochet.settings import Settings
 from ricochet.view import View
 from spread.events import AnyEvent, Rejected, decode
-from spread.matching import Registry
+from spread.hashing import Hashing
 from streams.clock import wall_clock
 from streams.embedded import Embedded
 from streams.offer_file import OfferFile
@@ -34,35 +39,66 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def run(settings: Settings, engine: Embedded, sock: socket.socket) -> None:
-    """Follow the configured files, and the offers, until told to stop."""
-    async with followed(OfferFile(settings.state)) as offers:
-        await _run(settings, engine, sock, offers)
+async def run(settings: Settings, engine: Embedded, sock: socket.socket, names: Sequence[str]) -> None:
+    """Follow the configured files and the offers, and run connectors, until told to stop."""
+    offers = Followed(settings.near_misses if names else None)
+    async with offers.following(OfferFile(settings.state)):
+        await _run(settings, engine, sock, names, offers)
+    offers.close()
 
 
-async def _run(settings: Settings, engine: Embedded, sock: socket.socket, offers: Registry) -> None:
+async def _run(
+    settings: Settings, engine: Embedded, sock: socket.socket, names: Sequence[str], offers: Followed
+) -> None:
+    hoppers: list[Hopper] = []
+
+    def hopper(hashing: Hashing) -> Hopper:
+        hoppers.append(Hopper(hashing))
+        return hoppers[-1]
+
+    connecting = Connecting(settings, names, offers, hopper)
     stop = stop_on_signals()
     sources = [_open(path, engine) for path in settings.tail]
     engine.warm_up()
-    view = View(engine, offers)
+    view = View(engine, offers.registry)
     trouble: str | None = "starting"
-    app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: trouble, web.here)
-    async with web.serving(app, sock):
+    registry = metrics.registry(view, settings.offers_shown)
+    registry.register(ConnectorCollector(connecting.statuses, connecting.findings))
+    app = web.application(view, registry, lambda: trouble or connecting.trouble(), web.here)
+
+    async def turn() -> bool:
+        busy = False
+        for take in [
+            *(partial(step, source, engine) for source in sources),
+            *(partial(fed, one, engine) for one in hoppers),
+        ]:
+            busy |= take()
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        return busy
+
+    async with web.serving(app, sock), receiving(settings, connecting):
+        connecting.start()
         log.info("running", web=web.address(sock), state=str(settings.state), sources=[s.name for s in sources])
         while not stop.is_set():
-            busy = False
-            for source in sources:
-                busy |= step(source, engine)
-                for _ in range(_TURNS):
-                    await asyncio.sleep(0)
-            if not busy:
+            if not await turn():
                 trouble = None
                 if engine.is_corrected():
                     engine.feed([], None, wall_clock())
                 await wait(stop, _IDLE_S)
+        ending = asyncio.create_task(connecting.stop())
+        while not ending.done():
+            if not await turn():
+                await asyncio.wait([ending], timeout=_IDLE_S)
+        await ending
     for source in sources:
         source.close()
     log.info("stopped")
+
+
+def fed(hopper: Hopper, engine: Embedded) -> bool:
+    """Take what waits in a hopper to the engine; whether there was any."""
+    return hopper.feed(lambda events: engine.feed(events, None, wall_clock()))
 
 
 def step(source: JsonlTail, engine: Embedded) -> bool:

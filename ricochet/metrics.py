@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ricochet import connector_metrics, worker_metrics
 from ricochet.view import View
 from spread.offer import Offer
 from spread.registry import State
@@ -185,6 +186,16 @@ def documentation() -> str:
         *((f"ricochet_{name}", "gauge", *spec) for name, spec in _GAUGES.items()),
         *((f"ricochet_{name}_total", "counter", *spec) for name, spec in _COUNTERS.items()),
         (f"ricochet_{_APPLY[0]}", "histogram", _APPLY[1], _APPLY[2]),
+        *(
+            (f"ricochet_{name}", "gauge", *spec)
+            for of in (connector_metrics, worker_metrics)
+            for name, spec in of.GAUGES.items()
+        ),
+        *(
+            (f"ricochet_{name}_total", "counter", *spec)
+            for of in (connector_metrics, worker_metrics)
+            for name, spec in of.COUNTERS.items()
+        ),
     ]
     rows = (f"| `{name}` | {kind} | {', '.join(labels)} | {help_} |" for name, kind, help_, labels in sorted(specs))
     return "\n".join((_HEADING, "| name | kind | labels | what it says |", "| --- | --- | --- | --- |", *rows, ""))

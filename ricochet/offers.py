@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors import offer_files
+from connectors.journal import Journal, JournalError
 from connectors.near_misses import NearMisses
 from connectors.offer_files import OfferFileError
 from ricochet.errors import RicochetError
@@ -99,12 +100,13 @@ def assign(settings: Settings, event: Assign) -> bool:
     if settings.near_misses.exists():
         with NearMisses(settings.near_misses) as near:
             near.decide(event.root, event.offer, event.at)
+    hashing = settings.hashing_with(_own(settings))
     if settings.engine == "kafka":
-        with open_door(settings) as door:
+        with open_door(settings, hashing) as door:
             door.publish([event])
         return False
     with OfferFile(settings.state) as file:
-        file.correct(event if settings.hashing is None else settings.hashing.event(event))
+        file.correct(event if hashing is None else hashing.event(event))
     try:
         with Embedded(settings.state) as embedded:
             embedded.feed([])
@@ -117,6 +119,18 @@ def _read(source: str) -> list[JobOffer]:
     if "://" not in source and source.lower().endswith(offer_files.SUFFIXES):
         return offer_files.read(source)
     raise OfferFileError([f"{source}: neither a file of offers ({', '.join(offer_files.SUFFIXES)}) nor a feed"])
+
+
+def _own(settings: Settings) -> set[str]:
+    """What stays in clear: the settings' own, and the posts of those accounts, which the connectors have learned."""
+    own = set(settings.own)
+    for path in sorted(settings.journals.glob("*.journal")) if own else ():
+        try:
+            with Journal(path, settings.own) as journal:
+                own |= journal.own
+        except JournalError as error:
+            raise RicochetError(str(error)) from None
+    return own
 
 
 def _name(source: str) -> str:

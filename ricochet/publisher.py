@@ -8,6 +8,7 @@ from ricochet.installation import require_topics
 from ricochet.replay import Census, replay
 from ricochet.settings import Settings
 from spread.events import Rejected
+from spread.hashing import Hashing
 from streams.topics import SOCIAL_EVENTS
 
 
@@ -19,11 +20,11 @@ class Published:
     positions: dict[int, int]
 
 
-def open_door(settings: Settings) -> Door:
+def open_door(settings: Settings, hashing: Hashing | None) -> Door:
     """The door of this installation. Raises `RicochetError` where its topics are not as they should be."""
     require_topics(settings)
     topic, options = settings.layout.name(SOCIAL_EVENTS), settings.kafka_options.client()
-    return Door(settings.kafka, topic, options=options, hashing=settings.hashing)
+    return Door(settings.kafka, topic, options=options, hashing=hashing)
 
 
 def publish(
@@ -35,7 +36,7 @@ def publish(
     on_rejected: Callable[[str, int, Rejected], None] = lambda *_: None,
 ) -> Published:
     """Bring files to Kafka, and return when it has acknowledged all of their events."""
-    with open_door(settings) as door:
+    with open_door(settings, settings.hashing) as door:
         census = replay(files, door.publish, speed=speed, progress=progress, on_rejected=on_rejected)
         door.flush()
         return Published(census, door.positions())

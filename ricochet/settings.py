@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -10,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FilePath,
+    RootModel,
     SecretStr,
     ValidationError,
     field_validator,
@@ -23,6 +25,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from connectors import catalogue
+from connectors.connector import Options
 from ricochet.errors import RicochetError
 from spread.events import DAY_MS
 from spread.hashing import Hashing
@@ -73,10 +77,27 @@ class KafkaOptions(BaseModel):
         }
 
 
+class Connections(RootModel[dict[str, dict[str, str | bool | int | float | list[str]]]]):
+    """The options of each connector, by its name; checked when the connector is made. The text shows no secret."""
+
+    def of(self, name: str) -> Options:
+        """The options of a connector in force."""
+        try:
+            return catalogue.options(name, self.root.get(name, {}))
+        except catalogue.OptionError as error:
+            raise RicochetError(str(error)) from None
+
+    def __str__(self) -> str:
+        given = {name: catalogue.shown(name, options) for name, options in self.root.items()}
+        return ", ".join(f"{name}.{key}={text}" for name, texts in given.items() for key, text in texts.items())
+
+    __repr__ = __str__
+
+
 class Settings(BaseSettings):
     """All settings. Every one can be set in the environment or in the file."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     state: Path = Field(Path("ricochet.state"), description="State file of `ricochet run`.")
     engine: Literal["embedded", "kafka"] = Field(
@@ -145,6 +166,16 @@ class Settings(BaseSettings):
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
     )
+    connectors: Connections = Field(
+        Connections({}), description="Options of each connector, by its name (see `ricochet connect --list`)."
+    )
+    journals: Path = Field(
+        Path("ricochet-journals"), description="Folder of the connectors' journals: how far each has read."
+    )
+    receiver_host: str = Field("127.0.0.1", min_length=1, description="Address that the receiver of webhooks binds to.")
+    receiver_port: int = Field(
+        8766, ge=0, le=65535, description="Port of the receiver of webhooks; 0 takes a free one."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
@@ -178,6 +209,10 @@ class Settings(BaseSettings):
     @property
     def hashing(self) -> Hashing | None:
         """How names are hashed at the door, None where they are not."""
+        return self.hashing_with(frozenset(self.own))
+
+    def hashing_with(self, own: Container[str]) -> Hashing | None:
+        """The same, where what stays in clear is known better."""
         key = self.hash_key.get_secret_value() if self.hash_key else ""
         if self.hash_key_file is not None:
             if key:
@@ -189,7 +224,7 @@ class Settings(BaseSettings):
                 raise RicochetError(f"setting hash_key_file: {self.hash_key_file}: {why}") from None
             if len(key) < _KEY_LENGTH:
                 raise RicochetError(f"setting hash_key_file: a key has at least {_KEY_LENGTH} characters")
-        return Hashing(key.encode(), frozenset(self.own)) if key else None
+        return Hashing(key.encode(), own) if key else None
 
     @property
     def layout(self) -> Layout:

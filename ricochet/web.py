@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ricochet.errors import RicochetError
@@ -36,17 +36,6 @@ def application(
     empty one) or elsewhere, where the question is sent; None while nobody does.
     """
 
-    async def get_metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(metrics), headers={"Content-Type": content_type})
-
-    async def get_health(_: Request) -> Response:
-        return Response("ok\n", media_type="text/plain")
-
-    async def get_ready(_: Request) -> Response:
-        wrong = trouble()
-        return Response(f"{wrong or 'ready'}\n", 503 if wrong else 200, media_type="text/plain")
-
     async def get_offers(_: Request) -> Response:
         return _json(list(view.offers()))
 
@@ -68,13 +57,28 @@ def application(
 
     return Starlette(
         routes=[
-            Route("/metrics", get_metrics),
-            Route("/healthz", get_health),
-            Route("/readyz", get_ready),
+            *basics(metrics, trouble),
             Route("/offers", get_offers),
             Route("/offers/{path:path}", get_offer),
         ]
     )
+
+
+def basics(metrics: CollectorRegistry, trouble: Callable[[], str | None]) -> list[Route]:
+    """What every process answers: its metrics, that it lives, and whether it is ready, else why not."""
+
+    async def get_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics), headers={"Content-Type": content_type})
+
+    async def get_health(_: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def get_ready(_: Request) -> Response:
+        wrong = trouble()
+        return Response(f"{wrong or 'ready'}\n", 503 if wrong else 200, media_type="text/plain")
+
+    return [Route("/metrics", get_metrics), Route("/healthz", get_health), Route("/readyz", get_ready)]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -123,4 +127,5 @@ def _json(value: object) -> Response:
 
 
 def _lines(lines: Iterable[bytes]) -> Response:
-    return StreamingResponse((line + b"\n" for line in lines), media_type="application/x-ndjson")
+    # All at once: a stream would be drawn from in another thread, while the engine moves on in this one.
+    return Response(b"".join(line + b"\n" for line in lines), media_type="application/x-ndjson")

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from ricochet import metrics, places, web, worker_metrics
 from ricochet.errors import RicochetError
-from ricochet.followed import followed
+from ricochet.followed import Followed
 from ricochet.installation import require_topics
 from ricochet.live import stop_on_signals
 from ricochet.logs import logger
@@ -71,8 +71,9 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
         )
     )
     store = OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
-    async with followed(store) as offers:
-        view = View(worker, offers)
+    offers = Followed()
+    async with offers.following(store):
+        view = View(worker, offers.registry)
         registry = CollectorRegistry()
         registry.register(metrics.StateCollector(view, settings.offers_shown))
         registry.register(worker_metrics.WorkerCollector(worker))

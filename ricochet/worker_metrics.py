@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from statistics import fmean
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streams.worker import Worker
+if TYPE_CHECKING:  # Faust takes a second to come, and the page of all metrics does without
+    from streams.worker import Worker
 
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "worker_ready": ("1 if the worker is whole and gets on, 0 while it recovers, is stalled or makes no progress.", ()),
@@ -32,7 +33,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 class WorkerCollector(Collector):
     """A worker's own metrics."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: "Worker") -> None:
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:

@@ -88,8 +88,8 @@ class Acts:
         return act, Change.MERGED
 
     def fetch(self, facts: Sequence[ActFact]) -> None:
-        """Prepare for taking some deliveries in, where they are many among very many."""
-        if len(facts) > 1 and len(self) > FAR:
+        """Prepare for taking some deliveries in. Pays where there are more acts than `FAR`."""
+        if len(facts) > 1:
             self.ids.fetch([id for fact in facts for id in (fact.id, fact.via) if id is not None])
             self.accounts.fetch([fact.actor for fact in facts if fact.actor is not None])
 

@@ -6,7 +6,7 @@ Nothing is derived here.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from spread.acts import NONE, Acts
+from spread.acts import FAR, NONE, Acts
 from spread.events import smaller
 from spread.facts import (
     ActFact,
@@ -44,7 +44,8 @@ class Evidence:
 
     def fetch(self, facts: Iterable[OfferFact]) -> None:
         """Prepare for some facts to be added soon; changes nothing."""
-        self._acts.fetch([fact for fact in facts if isinstance(fact, ActFact)])
+        if len(self._acts) > FAR:
+            self._acts.fetch([fact for fact in facts if isinstance(fact, ActFact)])
 
     def add(self, fact: OfferFact) -> bool:
         """Take a fact in; whether it says anything new."""

@@ -103,6 +103,7 @@ class Registry(Mapping[str, JobOffer]):
         self._tags = _Index()
         self._posts = _Index()
         self._words = _Index()
+        self._titles: dict[str, tuple[str, ...]] = {}
         for offer in offers:
             self.put(offer)
 
@@ -119,10 +120,12 @@ class Registry(Mapping[str, JobOffer]):
         """Take an offer in, in place of what was known of it."""
         self._index(self._offers.get(offer.id), offer)
         self._offers[offer.id] = offer
+        self._titles[offer.id] = tuple(_words(offer.title))
 
     def drop(self, id: str) -> None:
         """Let go of an offer, known or not."""
         self._index(self._offers.pop(id, None), None)
+        self._titles.pop(id, None)
 
     def linked(self, url: str) -> tuple[str, ...]:
         """The offers that a link leads to."""
@@ -136,14 +139,11 @@ class Registry(Mapping[str, JobOffer]):
         """The offers that list a post."""
         return self._posts.get(post, ())
 
-    def worded(self, words: Iterable[str]) -> list[str]:
-        """The offers of whose title at least half the words are among these."""
+    def worded(self, words: Iterable[str]) -> list[tuple[str, str]]:
+        """The offers of whose title at least half the words are among these, each with the words of its title."""
         found = Counter(id for word in set(words) for id in self._words.get(word, ()))
-        return [
-            id
-            for id, n in found.items()
-            if (offer := self._offers.get(id)) is not None and 2 * n >= len(set(_words(offer.title)))
-        ]
+        titles = self._titles
+        return [(id, " ".join(titles[id])) for id, n in found.items() if 2 * n >= len(titles[id])]
 
     def _index(self, old: JobOffer | None, new: JobOffer | None) -> None:
         for index, keys_of in (
@@ -233,12 +233,9 @@ def _titled(mention: Mention, registry: Registry) -> list[Guess]:
     words = _words(mention.text)
     text = " ".join(words)
     guesses = []
-    for id in registry.worded(words):
-        offer = registry[id]
-        title = " ".join(_words(offer.title))
-        if len(title) < _SHORTEST or (score := _similarity(title, text)) < _ALIKE:
-            continue
-        guesses.append(_title_guess(offer, mention, text, score))
+    for id, title in registry.worded(words):
+        if len(title) >= _SHORTEST and (score := _similarity(title, text)) >= _ALIKE:
+            guesses.append(_title_guess(registry[id], mention, text, score))
     return guesses
 
 
@@ -287,7 +284,8 @@ def _best(guesses: list[Guess]) -> list[Guess]:
 def _similarity(title: str, text: str) -> float:
     if f" {title} " in f" {text} ":
         return 100.0
-    return fuzz.partial_ratio(title, text) if len(text) > len(title) else fuzz.ratio(title, text)
+    alike = fuzz.partial_ratio if len(text) > len(title) else fuzz.ratio
+    return alike(title, text, score_cutoff=_ALIKE)
 
 
 def _plain(text: str) -> str:

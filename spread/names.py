@@ -4,6 +4,8 @@ An offer may have a million posts, and each is named again and again (as a root,
 Here a name costs its own bytes and about 20 more: the texts stand end to end in one buffer, and an open-addressing
 table holds for each a part of its hash and, right behind it, its number, so that as good as every comparison of texts
 is a hit, and growing needs no look at the texts.
+
+Most offers are small, though, and a dict is quicker: up to some thousand names are kept in one.
 """
 
 from array import array
@@ -11,6 +13,9 @@ from collections.abc import Collection
 
 import numpy as np
 
+FEW = 1 << 12
+_FEW_BYTES = 150
+"""What a name of a few takes, about, beside its text."""
 _EMPTY = -1
 _MARK = (1 << 30) - 2
 """The part of a hash: even, since a slot is two places, and small enough for Python to be quick with it."""
@@ -21,24 +26,28 @@ _LARGE = 1 << 15
 class Names:
     """An append-only set of strings; each has the number of its arrival, from 0."""
 
-    __slots__ = ("_buffer", "_ends", "_mask", "_room", "_table")
+    __slots__ = ("_buffer", "_chars", "_ends", "_few", "_mask", "_room", "_table", "_texts")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._ends = array("q", (0,))
-        self._lay_out(32)
+        self._few: dict[str, int] | None = {}
+        self._texts: list[str] = []
+        self._chars = 0
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._texts) if self._few is not None else len(self._ends) - 1
 
     def __contains__(self, name: str) -> bool:
         return self.find(name) >= 0
 
     def __getitem__(self, number: int) -> str:
+        if self._few is not None:
+            return self._texts[number]
         return self._buffer[self._ends[number] : self._ends[number + 1]].decode()
 
     def find(self, name: str) -> int:
         """The number of a name, or -1 if it has none."""
+        if self._few is not None:
+            return self._few.get(name, -1)
         table, ends, raw = self._table, self._ends, name.encode()
         mark = hash(name) & _MARK
         slot = mark & self._mask
@@ -51,6 +60,17 @@ class Names:
 
     def number(self, name: str) -> int:
         """The number of a name, given now if it has none yet."""
+        few = self._few
+        if few is not None:
+            known = few.get(name)
+            if known is not None:
+                return known
+            if len(few) < FEW:
+                few[name] = number = len(few)
+                self._texts.append(name)
+                self._chars += len(name)
+                return number
+            self._compact()
         table, mask = self._table, self._mask
         mark = hash(name) & _MARK
         slot = mark & mask
@@ -75,14 +95,26 @@ class Names:
 
         In a large table each look waits for memory several times; here many wait at once.
         """
+        if self._few is not None:
+            return
         slots = np.fromiter(map(hash, names), np.int64, len(names)) & _MARK & self._mask
         numbers = np.asarray(self._table).take(slots + 1)
         starts = np.asarray(self._ends).take(numbers[numbers >= 0])
         np.frombuffer(self._buffer, np.uint8).take(starts)
 
     def nbytes(self) -> int:
-        """Bytes of memory held."""
+        """Bytes of memory held, about."""
+        if self._few is not None:
+            return _FEW_BYTES * len(self._texts) + self._chars
         return len(self._buffer) + 8 * len(self._ends) + 4 * len(self._table)
+
+    def _compact(self) -> None:
+        """Let the dict go for the table."""
+        names, self._few, self._texts = self._texts, None, []
+        self._buffer, self._ends = bytearray(), array("q", (0,))
+        self._lay_out(4 * FEW)
+        for name in names:
+            self.number(name)
 
     def _lay_out(self, places: int) -> None:
         self._table = array("i", (_EMPTY,)) * places

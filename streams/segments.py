@@ -58,9 +58,10 @@ class Segments:
 
     def append(self, table: Table, news: list[bytes], merged: Callable[[list[bytes]], bytes]) -> None:
         """Add the segments of one flush; `merged` makes one of several."""
-        for row in self._obsolete:
-            table.pop(row, None)
-        self._obsolete = ()
+        if self._obsolete:
+            for row in self._obsolete:
+                table.pop(row, None)
+            self._obsolete = ()
         if len(self._small) + len(news) > RECENT:
             small = [stored for stored in news if len(stored) < FULL_BYTES]
             large = [stored for stored in news if len(stored) >= FULL_BYTES]

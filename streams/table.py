@@ -27,32 +27,41 @@ class MemoryTable(Table):
     """A table that does not last."""
 
     def __init__(self) -> None:
-        self._groups: dict[bytes, dict[bytes, bytes]] = {}
+        # Most groups have one row: no dict for those.
+        self._groups: dict[bytes, tuple[bytes, bytes] | dict[bytes, bytes]] = {}
 
     def __getitem__(self, key: bytes) -> bytes:
-        return self._groups[group_of(key)][key]
+        return self.rows(group_of(key))[key]
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        group = group_of(key)
+        group = key[:-SUFFIX]
         rows = self._groups.get(group)
         if rows is None:
-            self._groups[group] = {key: value}
-        else:
+            self._groups[group] = key, value
+        elif isinstance(rows, dict):
             rows[key] = value
+        else:
+            self._groups[group] = {rows[0]: rows[1], key: value}
 
     def __delitem__(self, key: bytes) -> None:
         group = group_of(key)
         rows = self._groups[group]
-        del rows[key]
-        if not rows:
+        if isinstance(rows, dict):
+            del rows[key]
+        elif rows[0] != key:
+            raise KeyError(key)
+        if not isinstance(rows, dict) or not rows:
             del self._groups[group]
 
     def __iter__(self) -> Iterator[bytes]:
-        return (row for rows in self._groups.values() for row in rows)
+        return (row for group in self._groups for row in self.rows(group))
 
     def __len__(self) -> int:
-        return sum(map(len, self._groups.values()))
+        return sum(len(self.rows(group)) for group in self._groups)
 
     def rows(self, group: bytes) -> Mapping[bytes, bytes]:
         """The rows of a group."""
-        return self._groups.get(group, {})
+        rows = self._groups.get(group)
+        if rows is None:
+            return {}
+        return rows if isinstance(rows, dict) else {rows[0]: rows[1]}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spread.names import Names
+from spread.names import FEW, Names
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAMES = st.one_of(TEXTS, st.sampled_from(["", "\0", "a", "a\0", "é", "e\u0301", "😀", "x:1", "x:10", "y" * 5_000]))
@@ -26,7 +26,7 @@ def test_names_are_numbered_as_they_come(arrivals: list[str], others: list[str])
     assert [names[number] for number in range(len(names))] == list(plain)
 
 
-@given(TEXTS, st.integers(1_500, 4_000))
+@given(TEXTS, st.integers(FEW - 1_000, 4 * FEW))
 def test_names_stay_as_the_table_grows(stem: str, n: int) -> None:
     """Thousands of names, through every growth of the table, are all found under their numbers."""
     names = Names()
@@ -53,6 +53,6 @@ def test_memory_grows_with_the_names() -> None:
     """The bytes stated cover the texts themselves."""
     names = Names()
     before = names.nbytes()
-    for number in range(1_000):
+    for number in range(2 * FEW):
         names.number(f"{number:0100}")
-    assert names.nbytes() - before >= 100_000
+        assert names.nbytes() - before >= 100 * (number + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from spread.hashing import Hashing
 from spread.matching import Guess, Rule
 from streams.clock import wall_clock
 from tests.crew import Crew
-from tests.processes import Ended, ended, good, running, until
+from tests.jetstream import POST as BSKY_POST
+from tests.jetstream import Jetstream, commit, offer_post
+from tests.processes import Ended, address, ended, good, running, started, until
+from tests.rehearsals import URL
 from tests.test_run import POST, append, post, share
 
 OFFERS = """
@@ -238,3 +242,43 @@ def test_kafka_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """Without Kafka, or without its topics, the complaint is a line."""
     env = {"RICOCHET_KAFKA": "127.0.0.1:1"}
     assert "Kafka at 127.0.0.1:1" in ended("offers", "list", "--to", "kafka", cwd=tmp_path, env=env).complaint()
+
+
+def test_a_connector_follows_the_offers(tmp_path: Path) -> None:
+    """A post whose link is an offer's is that offer's; what nearly matches waits until it is decided or deleted."""
+    now = time.time_ns() // 1000
+
+    def said(rkey: str, text: str, tag: str = "") -> bytes:
+        facet = {"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": tag}], "index": {}}
+        return commit("did:plc:a", now, BSKY_POST, {"text": text, "facets": [facet] if tag else []}, rkey)
+
+    def waiting() -> set[str]:
+        with NearMisses(tmp_path / "ricochet.near") as near:
+            return {one.post.rpartition("/")[2] for one in near.waiting(wall_clock())}
+
+    (tmp_path / "offers.yaml").write_text(OFFERS.replace("https://acme.example/jobs/1", URL))
+    good("offers", "import", "offers.yaml", cwd=tmp_path)
+    with Jetstream() as jetstream:
+        env = {
+            "RICOCHET_HASH_KEY": "a key of sixteen",
+            "RICOCHET_CONNECTORS__BLUESKY__JETSTREAM": jetstream.url,
+            "RICOCHET_CONNECTORS__BLUESKY__APPVIEW": "http://127.0.0.1:9",
+            "RICOCHET_LOG_FORMAT": "json",
+        }
+        with started("run", "--connect", "bluesky", "--port", "0", cwd=tmp_path, env=env) as child:
+            child.base = address(child.line('"event": "running"'))
+            until(lambda: child.get("/readyz").status_code == 200, f"ready: {child.said}", 0.1)
+            jetstream.say(said("near", "we hire", "bistro"))
+            jetstream.say(said("gone", "we hire", "bistro"))
+            jetstream.say(said("no", "a data engineer"))
+            jetstream.say(offer_post(now + 1))
+            child.has("data-42", 1)
+            assert waiting() == {"near", "gone"}
+            jetstream.say(commit("did:plc:a", now + 2, BSKY_POST, None, "gone"))
+            until(lambda: waiting() == {"near"}, "the deleted post gone")
+            post_id = f"bluesky:at://did:plc:a/{BSKY_POST}/near"
+            good("offers", "assign", post_id, "cook-7", cwd=tmp_path, env=env)
+            jetstream.say(said("near", "we hire", "bistro"))
+            child.has("cook-7", 1)
+            assert waiting() == set()
+            assert child.end() == 0

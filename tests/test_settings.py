@@ -41,6 +41,10 @@ VALUES: dict[str, tuple[str, str]] = {
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
+    "connectors": ('{ nobody = { "key" = "geheim" } }', "nobody.key=**********"),
+    "journals": ('"cursors"', "cursors"),
+    "receiver_host": ('"127.0.0.4"', "127.0.0.4"),
+    "receiver_port": ("4322", "4322"),
     "log_format": ('"json"', "json"),
     "log_level": ('"error"', "error"),
 }
@@ -62,7 +66,7 @@ def in_environment(name: str) -> str:
     """Give a setting's value as the environment has it: text without quotes, a table as JSON."""
     value = VALUES[name][0]
     return (
-        value.replace(" = ", ": ").replace("security_protocol", '"security_protocol"')
+        value.replace(" = ", ": ").replace("security_protocol", '"security_protocol"').replace("nobody", '"nobody"')
         if "=" in value
         else value.strip('"')
     )

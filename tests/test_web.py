@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
+from ricochet import web
+from ricochet.view import View
+from spread.events import Rejected, decode
+from spread.offer import Offer
+from streams.embedded import Embedded
 from tests.crowd import NOON
 from tests.processes import HANG_S, Child, ended, good, running, started, until
 
@@ -168,3 +176,31 @@ def test_a_host_that_is_none_is_one_line(tmp_path: Path) -> None:
     for host in ("192.0.2.1", "not a host", ""):
         complaint = ended("run", "--tail", "e", "--port", "0", "--host", host, cwd=tmp_path).complaint()
         assert host in complaint
+
+
+@pytest.mark.parametrize("what", ["report", "edges"])
+def test_an_answer_is_worked_out_in_the_thread_of_the_engine(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """No line of an answer is made in another thread, where the engine could change the offer meanwhile."""
+    threads: list[int] = []
+    name = {"report": "report_lines", "edges": "edge_lines"}[what]
+    original = getattr(Offer, name)
+
+    def watched(offer: Offer) -> Iterator[bytes]:
+        for line in original(offer):
+            threads.append(threading.get_ident())
+            yield line
+
+    monkeypatch.setattr(Offer, name, watched)
+
+    async def ask(engine: Embedded) -> httpx.Response:
+        app = web.application(View(engine), CollectorRegistry(), lambda: None, web.here)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            return await client.get(f"/offers/one/{what}")
+
+    with Embedded() as engine:
+        found = [event for line in events(("one",)).splitlines() for event in decode(line)]
+        engine.feed([event for event in found if not isinstance(event, Rejected)])
+        answer = asyncio.run(ask(engine))
+    assert answer.status_code == 200
+    assert threads == [threading.get_ident()] * len(answer.content.splitlines())
+    assert threads

@@ -1,0 +1,100 @@
+"""Asking a network over HTTPS: one client, and its answers in the words of the contract."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from connectors.connector import ConnectorError, NotConnected, RateLimited, Refused
+
+_TIMEOUT_S: Final = 30.0
+_MOST_BYTES: Final = 32 * 2**20
+_EPOCH_S: Final = 1_000_000_000
+"""A reset above this is a moment, below it a number of seconds."""
+_RESETS: Final = ("retry-after", "x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset")
+
+
+class Api:
+    """A network's HTTP interface below `base`. `headers` may hold secrets: they never show."""
+
+    def __init__(self, base: str, headers: Mapping[str, str] | None = None, *, timeout_s: float = _TIMEOUT_S) -> None:
+        self._base, self._headers, self._timeout_s = base, headers, timeout_s
+        self._open: httpx.Client | None = None
+
+    @property
+    def _client(self) -> httpx.Client:
+        if self._open is None:
+            self._open = httpx.Client(base_url=self._base, headers=self._headers, timeout=self._timeout_s)
+        return self._open
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The JSON of an answer. Raises what the contract of a connector names."""
+        try:
+            with self._client.stream("GET", path, params=params) as answer:
+                if answer.is_success:
+                    return _json(_read(answer))
+                raise fault(answer.status_code, answer.headers, path)
+        except httpx.HTTPError as error:
+            raise NotConnected(f"{path}: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        """Close the connections. A question opens them again."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+def fault(status: int, headers: Mapping[str, str], what: str) -> ConnectorError:
+    """What an HTTP status that is no success means. `what` was asked for, in words without secrets."""
+    why = f"{what}: HTTP {status}"
+    if status == 429:
+        return RateLimited(why, reset_s(headers, time.time()))
+    if status in (401, 403):
+        return Refused(why)
+    return NotConnected(why, reset_s(headers, time.time()) if status == 503 else None)
+
+
+def reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """Seconds until a network takes calls again, by its headers; None if they don't say.
+
+    Understood are Retry-After (seconds or a date) and the resets of rate limits (seconds, a moment in seconds since
+    1970, or a date). Of several the latest counts.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    found = [_seconds(given[name], now_s) for name in _RESETS if name in given]
+    return max((max(0.0, one) for one in found if one is not None), default=None)
+
+
+def _seconds(value: str, now_s: float) -> float | None:
+    try:
+        number = float(value)
+        return number - now_s if number > _EPOCH_S else number
+    except ValueError:
+        pass
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(value)
+        except (ValueError, TypeError):
+            continue
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_s
+    return None
+
+
+def _read(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_bytes():
+        body += part
+        if len(body) > _MOST_BYTES:
+            raise NotConnected(f"{answer.url.path}: an answer of over {_MOST_BYTES:,} bytes")
+    return bytes(body)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotConnected("an answer that is no JSON") from None

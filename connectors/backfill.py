@@ -1,0 +1,117 @@
+"""What a gap hid of Bluesky, as far as its AppView still tells: quotes, reposts and totals of the posts of offers.
+
+It comes in messages of Jetstream's shape, one question at a time, so that what is live does not wait long. The AppView
+does not say through which repost a repost came: what is filled in has no `via`. What was taken back meanwhile is not
+there any more, so the gap stays told.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from connectors.appview import AppView
+from connectors.connector import NotConnected, RateLimited, Root
+
+_TRIES: Final = 3
+_PAUSE_S: Final = 0.2
+_LONG_PAUSE_S: Final = 60.0
+_PAGES: Final = 50
+
+_Ask = Callable[[], list[bytes]]
+
+
+class Backfill:
+    """Fills in after a gap. `takes_part` tells accounts that are known to have acted already."""
+
+    def __init__(self, appview: AppView, takes_part: Callable[[str], bool]) -> None:
+        self._appview, self._takes_part = appview, takes_part
+        self._questions: deque[tuple[_Ask, int]] = deque()
+        """What is still to be asked, and how often it failed."""
+        self._due = 0.0
+
+    def begin(self, roots: Iterable[Root]) -> None:
+        """Plan the questions about some posts; those of an earlier gap are asked anew."""
+        self._questions.clear()
+        for root in roots:
+            uri = root.id.removeprefix("bluesky:")
+            self._plan(partial(self._totals, uri))
+            self._plan(partial(self._quotes, uri, None, 0))
+            self._plan(partial(self._reposters, uri, None, 0))
+
+    def step(self) -> list[bytes]:
+        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all."""
+        if not self._questions or time.monotonic() < self._due:
+            return []
+        ask, failed = self._questions.popleft()
+        self._due = time.monotonic() + _PAUSE_S
+        try:
+            return ask()
+        except (NotConnected, RateLimited) as error:
+            self._due = time.monotonic() + (error.after_s or _LONG_PAUSE_S)
+            if failed + 1 < _TRIES:
+                self._questions.appendleft((ask, failed + 1))
+            return []
+
+    def _plan(self, ask: _Ask) -> None:
+        self._questions.append((ask, 0))
+
+    def _totals(self, uri: str) -> list[bytes]:
+        answer = self._appview.ask("app.bsky.feed.getPosts", {"uris": [uri]})
+        return [_totals(uri, post) for post in _dicts(answer.get("posts"))]
+
+    def _quotes(self, uri: str, cursor: str | None, pages: int) -> list[bytes]:
+        answer = self._appview.ask("app.bsky.feed.getQuotes", {"uri": uri, "limit": 100, "cursor": cursor})
+        posts = [*_dicts(answer.get("posts"))]
+        if posts and answer.get("cursor") and pages < _PAGES:
+            self._plan(partial(self._quotes, uri, answer["cursor"], pages + 1))
+        lines = [_line(post.get("uri"), post.get("indexedAt"), post.get("record")) for post in posts]
+        return [line for line in lines if line is not None]
+
+    def _reposters(self, uri: str, cursor: str | None, pages: int) -> list[bytes]:
+        answer = self._appview.ask("app.bsky.feed.getRepostedBy", {"uri": uri, "limit": 100, "cursor": cursor})
+        actors = [*_dicts(answer.get("repostedBy"))]
+        for actor in actors:
+            did = actor.get("did")
+            if isinstance(did, str) and not self._takes_part(f"bluesky:{did}"):
+                self._plan(partial(self._reposts, uri, did))
+        if actors and answer.get("cursor") and pages < _PAGES:
+            self._plan(partial(self._reposters, uri, answer["cursor"], pages + 1))
+        return []
+
+    def _reposts(self, uri: str, did: str) -> list[bytes]:
+        """The repost of a post by an account, from the newest hundred of what it posted and reposted."""
+        answer = self._appview.ask("app.bsky.feed.getAuthorFeed", {"actor": did, "limit": 100})
+        for item in _dicts(answer.get("feed")):
+            reason, post = item.get("reason"), item.get("post")
+            if isinstance(reason, dict) and isinstance(post, dict) and post.get("uri") == uri:
+                subject = {"subject": {"uri": uri, "cid": post.get("cid")}}
+                line = _line(reason.get("uri"), reason.get("indexedAt"), subject)
+                return [] if line is None else [line]
+        return []
+
+
+def _line(uri: Any, indexed_at: Any, record: Any) -> bytes | None:
+    """A record as a Jetstream would have told it; None where the AppView leaves something out."""
+    try:
+        did, collection, rkey = uri.removeprefix("at://").split("/")
+        time_us = int(datetime.fromisoformat(indexed_at).timestamp() * 1_000_000)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    commit = {"operation": "create", "collection": collection, "rkey": rkey, "record": record}
+    return msgspec.json.encode({"did": did, "time_us": time_us, "kind": "commit", "commit": commit})
+
+
+def _totals(uri: str, post: dict[str, Any]) -> bytes:
+    """Totals, with now as their moment: a shape that a Jetstream does not have."""
+    names = ("repostCount", "quoteCount", "likeCount", "replyCount")
+    totals = {name: post[name] for name in names if isinstance(post.get(name), int)} | {"uri": uri}
+    return msgspec.json.encode({"did": "", "time_us": time.time_ns() // 1000, "kind": "totals", "totals": totals})
+
+
+def _dicts(rows: Any) -> Iterator[dict[str, Any]]:
+    return (row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else iter(())

@@ -1,0 +1,248 @@
+"""Looks followers up, beside a connector: a thread of its own, within the budget, through a sink of its own.
+
+A list comes as `ties`, whole and marked complete, or as far as the budget reached and then not. A call is noted as paid
+before it is made; an account counts as looked up once its events are safe.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random,
+    wait_random_exponential,
+)
+
+from connectors.connector import Declaration, Finder, NotConnected, RateLimited, Refused
+from connectors.door import DoorError
+from connectors.journal import JournalError
+from connectors.lookups import Budget, Candidate, Lookups, Side, cost, sides
+from connectors.runner import Log, Sink, guarded
+from spread.events import MAX_BATCH, AnyEvent, Profile, Ties
+
+_IDLE_S: Final = 2.0
+_FLUSH_S: Final = 60.0
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Findings:
+    """How the look-ups of a connector do. Written by their thread, read by anybody."""
+
+    name: str
+    calls: int = 0
+    rows: int = 0
+    dollars: float = 0.0
+    waiting: int = 0
+    """Accounts that would be looked up."""
+    unaffordable: int = 0
+    """Of these, accounts that today's budget does not reach."""
+    cut: int = 0
+    """Lists that ended with the budget."""
+    why: str = ""
+
+
+class Finding:
+    """Looks up what `lookups` has as worth it, at most `daily` a day."""
+
+    def __init__(
+        self,
+        declared: Declaration,
+        finder: Finder,
+        lookups: Lookups,
+        daily: Budget,
+        open_sink: Callable[[], Sink],
+        *,
+        log: Log,
+        wait_s: float = 1.0,
+    ) -> None:
+        assert declared.prices is not None  # it has a finder
+        self.findings = Findings(declared.name)
+        self._network, self._prices = declared.network, declared.prices
+        self._finder, self._lookups, self._daily = finder, lookups, daily
+        self._open_sink, self._log = open_sink, log
+        self._full_jitter = wait_random_exponential(multiplier=wait_s, max=300)
+        self._sink: Sink | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"look-ups {declared.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 20.0) -> bool:
+        """End; a look-up that is under way is left. Whether the thread has ended."""
+        self._stop.set()
+        self._thread.join(timeout_s / 2)
+        if self._thread.is_alive() and self._sink is not None:
+            self._sink.close()
+        self._thread.join(timeout_s / 2)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        tries = Retrying(
+            wait=self._wait,
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            retry=retry_if_exception_type((NotConnected, RateLimited)),
+            before_sleep=self._before_wait,
+            reraise=True,
+        )
+        try:
+            for attempt in tries:
+                with attempt:
+                    self._session(attempt.retry_state)
+        except (NotConnected, RateLimited):
+            pass  # told to stop while it waited
+        except (Refused, JournalError) as error:
+            self.findings.why = str(error)
+            self._log.error("no more look-ups", connector=self.findings.name, why=str(error))
+        finally:
+            self._finder.close()
+            self._drop_sink()
+
+    def _session(self, tries: RetryCallState) -> None:
+        try:
+            if self._sink is None:
+                self._sink = self._open_sink()
+            while not self._stop.is_set():
+                self.findings.why = ""
+                if guarded(self._look_up):
+                    tries.attempt_number = 1
+                else:
+                    self._stop.wait(_IDLE_S)
+        except DoorError as error:
+            self._drop_sink()
+            raise NotConnected(str(error)) from None
+
+    def _look_up(self) -> bool:
+        """Look one thing up; whether there was any that the budget covers."""
+        now = time.time_ns() // 1_000_000
+        return self._count(now) or self._list(now)
+
+    def _count(self, now: int) -> bool:
+        """Ask how many follow some accounts."""
+        at_once = self._finder.counts_at_once
+        accounts = self._lookups.uncounted(now, at_once) if at_once else []
+        if not accounts or not self._may_call(now, len(accounts)):
+            return False
+        counts = self._called(now, len(accounts), lambda: self._finder.counts(accounts), len)
+        self._publish(
+            [
+                Profile(
+                    v=1,
+                    id=f"{account}#profile-{now}",
+                    network=self._network,
+                    at=now,
+                    source="poll",
+                    actor=account,
+                    followers=followers,
+                )
+                for account, followers in counts.items()
+            ]
+        )
+        self._lookups.counted(counts, accounts, now)
+        return True
+
+    def _list(self, now: int) -> bool:
+        """Ask for the lists of the account that would tell most."""
+        waiting = self._lookups.unlisted(now)
+        page = self._finder.page_rows
+        affordable = [one for one in waiting if self._may_call(now, min(page, one.followers or page))]
+        self.findings.waiting, self.findings.unaffordable = len(waiting), len(waiting) - len(affordable)
+        if not affordable:
+            return False
+        one = affordable[0]
+        for side in sides(one):
+            self._side(one, side, now)
+        if not self._stop.is_set():
+            self._lookups.listed(one.account, now)
+        return True
+
+    def _side(self, one: Candidate, side: Side, now: int) -> None:
+        """Have one list of an account, as far as the budget reaches."""
+        rows = self._finder.page_rows
+        accounts: list[str] = []
+        page: str | None = ""
+        while page is not None and not self._stop.is_set():
+            if not self._may_call(now, rows):
+                self.findings.cut += 1
+                break
+            asked = page or None
+            some, page = self._called(now, rows, partial(self._finder.listed, one.account, side, asked), _rows)
+            accounts += some
+        if not self._stop.is_set():
+            self._publish(list(self._ties(one.account, side, accounts, page is None, now)))
+
+    def _ties(self, account: str, side: Side, accounts: list[str], is_whole: bool, now: int) -> Iterator[Ties]:
+        """A list as events: in pages of one list where it is whole, else as what is known."""
+        parts = [accounts[at : at + MAX_BATCH] for at in range(0, len(accounts), MAX_BATCH)] or [[]]
+        name = f"{account}#{side}-{now}"
+        for number, some in enumerate(parts):
+            yield Ties(
+                v=1,
+                id=f"{name}-{number}",
+                network=self._network,
+                at=now,
+                source="poll",
+                actor=account,
+                follows=some if side == "follows" else None,
+                followed_by=some if side == "followed_by" else None,
+                complete=True if is_whole else None,
+                part=number if is_whole and len(parts) > 1 else None,
+                of=len(parts) if is_whole and len(parts) > 1 else None,
+                list=name if is_whole and len(parts) > 1 else None,
+            )
+
+    def _may_call(self, now: int, rows: int) -> bool:
+        return self._lookups.left(now, self._daily).covers(self._prices, rows)
+
+    def _called(self, now: int, most: int, call: Callable[[], _T], rows_of: Callable[[_T], int]) -> _T:
+        """Make a call that is paid for first, and is given back what it did not cost."""
+        paid = cost(self._prices, most)
+        self._lookups.spend(now, paid)
+        self.findings.calls += 1
+        self.findings.dollars += paid
+        answer = call()
+        rows = rows_of(answer)
+        back = max(0.0, paid - cost(self._prices, rows))
+        self._lookups.repay(now, back)
+        self.findings.rows += rows
+        self.findings.dollars -= back
+        return answer
+
+    def _publish(self, events: Sequence[AnyEvent]) -> None:
+        """Send events, and wait until they are safe."""
+        assert self._sink is not None
+        self._sink.publish(events)
+        self._sink.flush(_FLUSH_S)
+
+    def _wait(self, tries: RetryCallState) -> float:
+        error = tries.outcome and tries.outcome.exception()
+        after_s = error.after_s if isinstance(error, NotConnected | RateLimited) else None
+        return self._full_jitter(tries) if after_s is None else after_s + wait_random(0, 1)(tries)
+
+    def _before_wait(self, tries: RetryCallState) -> None:
+        error = tries.outcome and tries.outcome.exception()
+        self.findings.why = str(error)
+        self._log.warning(
+            "look-ups wait", connector=self.findings.name, why=str(error), wait_s=round(tries.upcoming_sleep, 1)
+        )
+
+    def _drop_sink(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+
+def _rows(answer: tuple[list[str], str | None]) -> int:
+    return len(answer[0])

@@ -1,0 +1,175 @@
+"""Which accounts are worth looking up, and what that may cost: decisions without any clock, and a small store.
+
+Who follows whom is dear: some networks take a cent for each follower. So accounts that shared are ranked by what their
+lists would tell, each is asked about once until the answer expires, and the budget of the day is never passed: what it
+does not reach is counted as not known.
+
+The worth of a look-up is `(2 without a known parent, else 1) x log10(10 + followers) / log2(2 + rank)`, where the rank
+is how many had shared in the cascade before: an early, well-followed sharer whose parent nobody knows comes first. Whom
+it follows may tell its parent; who follows it, the parents of later ones and the reach.
+"""
+
+import math
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from connectors.connector import Prices
+from connectors.journal import JournalError
+from spread.events import DAY_MS, AnyEvent, Forget, Post, Quote, Share
+
+Side = Literal["follows", "followed_by"]
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS candidate (
+  account TEXT PRIMARY KEY, root TEXT, rank INTEGER, has_parent INTEGER, followers INTEGER,
+  counted INTEGER, listed INTEGER
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_root ON candidate (root);
+CREATE TABLE IF NOT EXISTS spent (day INTEGER PRIMARY KEY, calls INTEGER, money REAL);
+"""
+
+
+class Candidate(NamedTuple):
+    """An account that shared: the cascade it did so in first, and what is known of it."""
+
+    account: str
+    root: str
+    rank: int
+    has_parent: bool
+    followers: int | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may still be spent: calls, and US dollars."""
+
+    calls: int
+    money: float
+
+    def covers(self, prices: Prices, rows: int) -> bool:
+        """Whether one call that may give so many rows is within it."""
+        return self.calls >= 1 and self.money + 1e-9 >= cost(prices, rows)
+
+
+def cost(prices: Prices, rows: int) -> float:
+    """What one call that gives so many rows costs."""
+    return prices.call + rows * prices.row
+
+
+def worth(one: Candidate) -> float:
+    """What looking an account up would tell; see above."""
+    return (1 if one.has_parent else 2) * math.log10(10 + (one.followers or 0)) / math.log2(2 + one.rank)
+
+
+def sides(one: Candidate) -> tuple[Side, ...]:
+    """Which of its lists would tell something."""
+    return ("followed_by",) if one.has_parent else ("follows", "followed_by")
+
+
+def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Candidates, the one that would tell most first."""
+    return sorted(candidates, key=lambda one: (-worth(one), one.account))
+
+
+class Lookups:
+    """The store of one connector, at `path`: who shared, what was asked, what was spent. Any thread may call.
+
+    An answer holds for `expiry_ms`; times are given by whoever asks.
+    """
+
+    def __init__(self, path: Path, expiry_ms: int) -> None:
+        self._path, self._expiry_ms = path, expiry_ms
+        self._lock = threading.RLock()
+        with self._trouble():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA secure_delete = ON")
+            self._db.executescript(_SCHEMA)
+
+    def saw(self, events: Iterable[AnyEvent]) -> None:
+        """Take note of who shared, and of who is to be forgotten."""
+        with self._trouble():
+            for event in events:
+                if isinstance(event, Post | Share | Quote):
+                    self._add(event)
+                elif isinstance(event, Forget):
+                    self.forget(event.actor)
+
+    def uncounted(self, now: int, most: int) -> list[str]:
+        """Accounts whose follower count is not known, or has expired."""
+        query = "SELECT account FROM candidate WHERE counted IS NULL OR counted < ? ORDER BY rank, account LIMIT ?"
+        with self._trouble():
+            return [row[0] for row in self._db.execute(query, [now - self._expiry_ms, most])]
+
+    def counted(self, counts: dict[str, int], asked: Iterable[str], now: int) -> None:
+        """Keep the follower counts of those that were asked for; some may be gone."""
+        with self._trouble():
+            for account in asked:
+                self._db.execute(
+                    "UPDATE candidate SET counted = ?, followers = coalesce(?, followers) WHERE account = ?",
+                    [now, counts.get(account), account],
+                )
+
+    def unlisted(self, now: int) -> list[Candidate]:
+        """Accounts whose lists are not known, or have expired, in the order in which they are worth asking for."""
+        query = "SELECT account, root, rank, has_parent, followers FROM candidate WHERE listed IS NULL OR listed < ?"
+        with self._trouble():
+            rows = self._db.execute(query, [now - self._expiry_ms])
+            return in_order(Candidate(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows)
+
+    def listed(self, account: str, now: int) -> None:
+        """Note that the lists of an account were had."""
+        with self._trouble():
+            self._db.execute("UPDATE candidate SET listed = ? WHERE account = ?", [now, account])
+
+    def spend(self, now: int, money: float) -> None:
+        """Note a call before it is made: what fails on the way is paid for all the same."""
+        with self._trouble():
+            self._db.execute(
+                "INSERT INTO spent VALUES (?, 1, ?) ON CONFLICT DO UPDATE SET calls = calls + 1, money = money + ?",
+                [now // DAY_MS, money, money],
+            )
+
+    def repay(self, now: int, money: float) -> None:
+        """Take back what a call did not cost in the end."""
+        with self._trouble():
+            self._db.execute("UPDATE spent SET money = max(0, money - ?) WHERE day = ?", [money, now // DAY_MS])
+
+    def left(self, now: int, daily: Budget) -> Budget:
+        """What is left of the day's budget."""
+        with self._trouble():
+            row = self._db.execute("SELECT calls, money FROM spent WHERE day = ?", [now // DAY_MS]).fetchone()
+        calls, money = row or (0, 0.0)
+        return Budget(daily.calls - calls, daily.money - money)
+
+    def forget(self, account: str) -> None:
+        """Erase an account."""
+        with self._trouble():
+            self._db.execute("DELETE FROM candidate WHERE account = ?", [account])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _add(self, act: Post | Share | Quote) -> None:
+        rank = self._db.execute("SELECT count(*) FROM candidate WHERE root = ?", [act.root]).fetchone()[0]
+        has_parent = isinstance(act, Post) or act.via is not None
+        self._db.execute(
+            "INSERT INTO candidate (account, root, rank, has_parent, followers) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET followers = coalesce(excluded.followers, followers)",
+            [act.actor, act.root, rank, has_parent, act.followers],
+        )
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"{self._path}: {error}") from None

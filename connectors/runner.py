@@ -1,0 +1,363 @@
+"""Runs one connector: connects, reads, completes, publishes, and moves the cursor once all of it is safe.
+
+- Events go through a sink (the door to Kafka, or the embedded engine) that says when they are safe. Then cursor and
+  index change in the journal in one transaction, at most once a second, and the pages' acks are called.
+- A connector that failed is closed and connected again at the cursor behind the last page read: what is on its way in
+  the sink stays so. A sink that failed is opened anew, and everything begins again at the last cursor saved.
+- Between two tries it waits with full jitter, and as long as the network says where it does. A page that was read
+  begins the count anew.
+- What is on its way is bounded by the sink, which lets `publish` wait; then nothing is read either.
+"""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random,
+    wait_random_exponential,
+)
+
+from connectors.completion import Completion
+from connectors.connector import (
+    Blind,
+    Connector,
+    ConnectorError,
+    CursorRejected,
+    NotConnected,
+    Page,
+    RateLimited,
+    Refused,
+)
+from connectors.door import DoorError
+from connectors.journal import Journal, JournalError
+from spread.events import AnyEvent, Gap, Rejected
+
+READ_S: Final = 0.5
+"""How long a read waits at most, and with it what is due meanwhile."""
+SAVE_S: Final = 1.0
+_FLUSH_S: Final = 10.0
+_DAY_S: Final = 86_400
+
+_T = TypeVar("_T")
+
+
+class Sink(Protocol):
+    """Where events become safe, as `connectors.door.Door`. What fails is a `DoorError`; then it takes nothing more."""
+
+    def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
+        """Take events in; `on_safe` is called, in any thread, once these and all before are safe."""
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until all is safe."""
+
+    def close(self) -> None:
+        """Let go of what is not safe."""
+
+
+@dataclass
+class Status:
+    """How a connector does. Written by its runner, read by anybody."""
+
+    name: str
+    network: str
+    state: str = "starting"
+    """starting, reading, waiting, refused, failed or stopped."""
+    why: str = ""
+    messages: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    gaps: int = 0
+    reconnects: int = 0
+    rate_limits: int = 0
+    heard_ms: int | None = None
+    """Event time behind the saved cursor."""
+    last_message: float | None = None
+    """Wall clock (s) of the last message."""
+    unsafe_pages: int = 0
+
+    def trouble(self) -> str | None:
+        """Why it does not read, None if it does."""
+        return None if self.state == "reading" else f"{self.name}: {self.state}{self.why and f', {self.why}'}"
+
+
+class Log(Protocol):
+    """What a runner tells, as structlog takes it."""
+
+    def info(self, event: str, **more: object) -> object:
+        """Something normal."""
+
+    def warning(self, event: str, **more: object) -> object:
+        """Something that a person may want to know."""
+
+    def error(self, event: str, **more: object) -> object:
+        """Something that a person has to act on."""
+
+
+class Runner:
+    """Runs `connector` in a thread of its own, from `start` until `stop` or until a person has to act.
+
+    `open_sink` opens what events go through, and may raise `DoorError`. `wait_s` is the first wait at most; `saw` is
+    told the events that were sent, before the cursor is behind them.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        journal: Journal,
+        completion: Completion,
+        open_sink: Callable[[], Sink],
+        log: Log,
+        *,
+        wait_s: float = 1.0,
+        longest_wait_s: float = 60.0,
+        retention_ms: int | None = None,
+        saw: Callable[[list[AnyEvent]], None] = lambda _: None,
+    ) -> None:
+        declared = connector.declared
+        self.status = Status(declared.name, declared.network, heard_ms=journal.heard)
+        self._connector, self._journal, self._completion = connector, journal, completion
+        self._open_sink, self._log = open_sink, log
+        self._retention_ms, self._saw = retention_ms, saw
+        self._full_jitter = wait_random_exponential(multiplier=wait_s, max=longest_wait_s)
+        self._after_limit = wait_random_exponential(multiplier=30 * wait_s, max=15 * longest_wait_s)
+        self._sink: Sink | None = None
+        self._stop = threading.Event()
+        self._safe = 0
+        """The last page that is safe; set in any thread."""
+        self._acks: deque[tuple[int, Callable[[], None]]] = deque()
+        self._saved_at = self._pruned_at = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"connector {declared.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout_s: float = 2 * _FLUSH_S) -> bool:
+        """End, with what was read safe and saved if that is possible in time; whether the thread has ended."""
+        self._stop.set()
+        self._thread.join(timeout_s / 2)
+        if self._thread.is_alive() and self._sink is not None:
+            self._sink.close()  # it waits in publish
+        self._thread.join(timeout_s / 2)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        sessions = Retrying(
+            wait=self._wait,
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            retry=retry_if_exception_type((NotConnected, RateLimited)),
+            before_sleep=self._before_wait,
+            reraise=True,
+        )
+        try:
+            for attempt in sessions:
+                with attempt:
+                    self._session(attempt.retry_state)
+        except (NotConnected, RateLimited):
+            pass  # told to stop while it waited
+        except Refused as error:
+            self._end("refused", str(error))
+            return
+        except JournalError as error:
+            self._end("failed", str(error))
+            return
+        except Exception as error:  # a defect: it has to show, and must not take the others along
+            self._end("failed", _place(error))
+            return
+        finally:
+            self._close()
+        self.status.state, self.status.why = "stopped", ""
+
+    def _session(self, tries: RetryCallState) -> None:
+        """Connect and read until told to stop, or until something fails."""
+        try:
+            if self._sink is None:
+                self._sink = self._open_sink()
+            self._attempt(self._connect)
+            self.status.state, self.status.why = "reading", ""
+            while not self._stop.is_set():
+                page = self._attempt(lambda: self._connector.read(READ_S))
+                self._save()
+                if page is not None:
+                    tries.attempt_number = 1
+                    self._take(page)
+                    # A first cursor is saved before anything follows it: else a crash would be a second cold start.
+                    self._save(at_once=self.status.heard_ms is None)
+                    self._pause(page.again_s)
+        except DoorError as error:
+            self._drop_sink()
+            raise NotConnected(str(error)) from None
+        finally:
+            guarded(self._connector.close)
+
+    def _connect(self) -> None:
+        self._connector.connect(self._journal.cursor)
+
+    def _attempt(self, call: Callable[[], _T]) -> _T | None:
+        """Call the connector. Where the network does not take the cursor, it begins anew, with a gap."""
+        try:
+            return guarded(call)
+        except CursorRejected as error:
+            if self._journal.cursor in (None, error.earliest):
+                raise NotConnected(str(error)) from None
+            self._cold_start(error)
+            return None
+
+    def _cold_start(self, error: CursorRejected) -> None:
+        self._log.warning("cold start", connector=self.status.name, why=str(error))
+        guarded(self._connector.close)
+        guarded(lambda: self._connector.connect(error.earliest))
+        now = time.time_ns() // 1_000_000
+        since = self._journal.heard if self._journal.heard is not None else now
+        until = max(since, now if error.seen_from is None else error.seen_from)
+        self._send([self._gap(Blind(since, until, str(error)))], error.earliest, until)
+
+    def _take(self, page: Page) -> None:
+        """Complete a page and send it on its way."""
+        status = self.status
+        events: list[AnyEvent] = [] if page.blind is None else [self._gap(page.blind)]
+        for raw in page.raw:
+            for seen in self._connector.normalise(raw):
+                if isinstance(seen, Rejected):
+                    status.rejected[seen.reason] += 1
+                    self._log.warning("rejected", connector=status.name, reason=seen.reason, why=seen.detail)
+                else:
+                    events += self._completion.events(seen, page.source)
+        if page.raw:
+            status.messages += len(page.raw)
+            status.last_message = time.time()
+        self._send(events, page.cursor if page.cursor is not None else self._journal.cursor, page.heard, page.ack)
+
+    def _send(
+        self, events: list[AnyEvent], cursor: str | None, heard: int | None, ack: Callable[[], None] | None = None
+    ) -> None:
+        number = self._journal.turn(cursor, heard)
+        if ack is not None:
+            self._acks.append((number, ack))
+        assert self._sink is not None
+        if events or self._journal.unsaved > 1:
+            self._sink.publish(events, lambda: self._is_safe(number))
+        else:
+            self._is_safe(number)  # nothing else is on its way
+        self._saw(events)
+        self.status.events.update(str(event.__struct_config__.tag) for event in events)
+        self.status.unsafe_pages = self._journal.unsaved
+
+    def _is_safe(self, number: int) -> None:
+        self._safe = max(self._safe, number)
+
+    def _gap(self, blind: Blind) -> Gap:
+        self.status.gaps += 1
+        network = self.status.network
+        return Gap(
+            v=1,
+            id=f"{network}:gap/{self.status.name}/{blind.from_ms}-{blind.to_ms}",
+            network=network,
+            at=blind.to_ms,
+            from_=blind.from_ms,
+            to_=blind.to_ms,
+            why=blind.why,
+        )
+
+    def _save(self, at_once: bool = False) -> None:
+        """Make last what is safe, if it is time."""
+        now = time.monotonic()
+        due = at_once or now - self._saved_at >= SAVE_S or (self._acks and self._acks[0][0] <= self._safe)
+        if not due or not self._journal.unsaved:
+            return
+        self._saved_at = now
+        number = self._safe
+        self._journal.save(number)
+        self.status.heard_ms, self.status.unsafe_pages = self._journal.saved_heard, self._journal.unsaved
+        while self._acks and self._acks[0][0] <= number:
+            self._acks.popleft()[1]()
+        if self._retention_ms is not None and now - self._pruned_at >= _DAY_S:
+            self._pruned_at = now
+            self._journal.prune(time.time_ns() // 1_000_000 - self._retention_ms)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait until it is worth reading again; what becomes safe meanwhile is saved."""
+        until = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
+            self._stop.wait(min(left, READ_S))
+            self._save()
+
+    def _wait(self, tries: RetryCallState) -> float:
+        """Seconds until the next try."""
+        error = tries.outcome and tries.outcome.exception()
+        after_s = error.after_s if isinstance(error, NotConnected | RateLimited) else None
+        if after_s is not None:
+            return after_s + wait_random(0, 1)(tries)
+        return (self._after_limit if isinstance(error, RateLimited) else self._full_jitter)(tries)
+
+    def _before_wait(self, tries: RetryCallState) -> None:
+        error = tries.outcome and tries.outcome.exception()
+        limited = isinstance(error, RateLimited)
+        self.status.state, self.status.why = "waiting", str(error)
+        self.status.rate_limits += limited
+        self.status.reconnects += not limited
+        self._log.warning(
+            "rate limited" if limited else "not connected",
+            connector=self.status.name,
+            why=str(error),
+            wait_s=round(tries.upcoming_sleep, 1),
+        )
+
+    def _drop_sink(self) -> None:
+        """Begin again at the last cursor saved."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+        self._acks.clear()
+        self._journal.rewind()
+
+    def _close(self) -> None:
+        """Make what was read safe if that is possible, and let go."""
+        if self._sink is None:
+            return
+        try:
+            self._sink.flush(_FLUSH_S)
+            self._save(at_once=True)
+        except (DoorError, JournalError) as error:
+            self._log.warning("not all is safe", connector=self.status.name, why=str(error))
+        self._sink.close()
+
+    def _end(self, state: str, why: str) -> None:
+        self.status.state, self.status.why = state, why
+        self._log.error(state, connector=self.status.name, why=why)
+
+
+def guarded(call: Callable[[], _T]) -> _T:
+    """Call a connector. An error of no kind that the contract knows is a lost connection.
+
+    Its text is not told, since it may hold an address with a token in it.
+    """
+    try:
+        return call()
+    except (ConnectorError, DoorError, JournalError):
+        raise
+    except Exception as error:
+        raise NotConnected(_place(error)) from None
+
+
+def _place(error: BaseException) -> str:
+    """The kind of an error and where it came up, without its text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    return f"{type(error).__name__}{where}"

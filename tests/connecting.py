@@ -1,0 +1,195 @@
+"""Connectors in the hands of a test: a runner in this process, a shelf to put events on, and a process that dies.
+
+Run as a program it brings a connector's events to Kafka and dies at a point that it is told, as a power cut would have
+it: `python -m tests.connecting CONNECTOR OPTIONS JOURNAL KAFKA TOPIC WHERE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from connectors import catalogue
+from connectors.completion import Completion
+from connectors.connector import Connector, Known, Root
+from connectors.door import Door
+from connectors.journal import Journal
+from connectors.runner import Log, Runner, Sink
+from spread.events import AnyEvent
+from spread.hashing import Hashing
+from tests.processes import until
+from tests.rehearsals import match
+
+KEY = b"0123456789abcdef"
+
+
+class Nothing(Known):
+    """Nobody's offers and posts."""
+
+    def roots(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def takes_part(self, account: str) -> bool:
+        """Nobody does."""
+        return False
+
+    def offers(self) -> list[Any]:
+        """None."""
+        return []
+
+
+class Notes:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def _add(self, event: str, **more: object) -> None:
+        self.lines.append((event, more))
+
+    info = warning = error = _add
+
+
+class Shelf:
+    """A sink in memory. While `holds` is set nothing becomes safe."""
+
+    def __init__(self, holds: bool = False) -> None:
+        self.events: list[AnyEvent] = []
+        self.holds = holds
+        self._waiting: list[Callable[[], None]] = []
+
+    def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
+        """Put events on the shelf."""
+        self.events += events
+        if on_safe is not None:
+            self._waiting.append(on_safe)
+        if not self.holds:
+            self.release()
+
+    def release(self) -> None:
+        """Say that all is safe."""
+        self.holds = False
+        while self._waiting:
+            self._waiting.pop(0)()
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Say nothing more."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def ids(self) -> set[str]:
+        """Give the ids of what came."""
+        return {event.id for event in self.events}
+
+
+def made(name: str, options: dict[str, Any], known: Known | None = None) -> Connector:
+    """Make a connector."""
+    return catalogue.connector(name)(catalogue.options(name, options), known or Nothing())
+
+
+class Looking(Known):
+    """What a connector may know, from the journal that its runner opens."""
+
+    def __init__(self) -> None:
+        self.journal: Journal | None = None
+
+    def roots(self, since_ms: int) -> list[Root]:
+        """Those of the journal."""
+        assert self.journal is not None
+        return self.journal.roots(since_ms)
+
+    def takes_part(self, account: str) -> bool:
+        """As the journal says."""
+        assert self.journal is not None
+        return self.journal.takes_part(account)
+
+    def offers(self) -> list[Any]:
+        """None."""
+        return []
+
+
+def runner(
+    connector: Connector, journal: Journal, open_sink: Callable[[], Sink], log: Log | None = None, wait_s: float = 0.02
+) -> Runner:
+    """Make a runner with short waits."""
+    declared = connector.declared
+    completion = Completion(journal, match, declared.network, in_order=declared.in_order)
+    return Runner(connector, journal, completion, open_sink, log or Notes(), wait_s=wait_s)
+
+
+@contextmanager
+def running(
+    connector: Connector,
+    path: Path,
+    open_sink: Callable[[], Sink],
+    log: Log | None = None,
+    *,
+    own: Iterable[str] = (),
+    waits: bool = True,
+) -> Iterator[Runner]:
+    """Run a connector with its journal as long as the block; with `waits` from when it reads."""
+    with Journal(path, own) as journal:
+        if isinstance(connector.known, Looking):
+            connector.known.journal = journal
+        one = runner(connector, journal, open_sink, log)
+        one.start()
+        try:
+            if waits:
+                until(lambda: one.status.state == "reading", f"reading: {one.status}")
+            yield one
+        finally:
+            assert one.stop(), one.status
+
+
+class _Deadly(Journal):
+    """Dies when what is safe is to be saved."""
+
+    def save(self, number: int) -> None:
+        if number > self._first and any(page.entries for page in self._waiting):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Half:
+    """A door that dies when half of a page's events are safe."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self.flush, self.close = door.flush, door.close
+
+    def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
+        given = list(events)
+        if len(given) > 1:
+            self._door.publish(islice(given, len(given) // 2))
+            self._door.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._door.publish(given, on_safe)
+
+
+def main(name: str, options: str, journal: str, servers: str, topic: str, where: str) -> None:
+    """Bring a connector's events to Kafka, until death or the end of standard input."""
+    hashing = Hashing(KEY)
+    with (_Deadly if where == "before the cursor" else Journal)(Path(journal)) as kept:
+
+        def door() -> Sink:
+            opened = Door(servers, topic, hashing=hashing)
+            return _Half(opened) if where == "in a page" else opened
+
+        one = runner(made(name, json.loads(options)), kept, door)
+        one.start()
+        until(lambda: one.status.state != "starting", "a first answer")
+        print(one.status.state, flush=True)
+        sys.stdin.read()
+        assert one.stop(), one.status
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

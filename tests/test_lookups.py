@@ -1,0 +1,207 @@
+"""Follower look-ups: what is asked first, what it costs, where it stops, and what comes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.connector import Abilities, Declaration, Finder, NotConnected, Prices, RateLimited
+from connectors.finding import Finding
+from connectors.lookups import Budget, Candidate, Lookups, cost, in_order, sides, worth
+from spread.events import DAY_MS, AnyEvent, Forget, Post, Profile, Share, Ties
+from tests.connecting import Notes, Shelf
+from tests.processes import until
+
+NOW = 1_790_000_000_000
+WEEK_MS = 7 * DAY_MS
+
+
+def share(number: int, via: str | None = None, followers: int | None = None) -> Share:
+    """Make a share by an account of its own."""
+    return Share(
+        v=1, id=f"x:s{number}", network="x", at=NOW + number, actor=f"x:a{number}", offer="o", root="x:1", via=via,
+        followers=followers,
+    )  # fmt: skip
+
+
+POST = Post(v=1, id="x:1", network="x", at=NOW, actor="x:acme", offer="o", root="x:1", followers=50)
+
+
+@pytest.fixture
+def lookups(tmp_path: Path) -> Iterator[Lookups]:
+    """Give a store."""
+    made = Lookups(tmp_path / "lookups", WEEK_MS)
+    yield made
+    made.close()
+
+
+def test_what_would_tell_most_comes_first() -> None:
+    """Early beats late, well-followed beats hardly followed, without a known parent beats with one."""
+    plain = Candidate("x:a", "x:1", 5, True, 100)
+    for better in (plain._replace(rank=2), plain._replace(followers=5_000), plain._replace(has_parent=False)):
+        assert in_order([plain, better]) == in_order([better, plain]) == [better, plain]
+    assert (sides(plain), sides(plain._replace(has_parent=False))) == (("followed_by",), ("follows", "followed_by"))
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**9), st.booleans())
+def test_worth_only_grows(rank: int, followers: int, has_parent: bool) -> None:
+    """One follower more never makes a look-up worth less, nor does one sharer less before."""
+    one = Candidate("x:a", "x:1", rank, has_parent, followers)
+    assert worth(one._replace(followers=followers + 1)) >= worth(one) > worth(one._replace(rank=rank + 1))
+
+
+def test_who_shared_is_known_again(lookups: Lookups, tmp_path: Path) -> None:
+    """Sharers are kept with their rank in the cascade, once, over a new start; who is forgotten is not."""
+    lookups.saw(
+        [
+            POST,
+            share(1),
+            share(2, via="x:s1"),
+            share(1, followers=70),
+            Forget(v=1, id="f", network="x", at=1, actor="x:a2"),
+        ]
+    )
+    lookups.close()
+    again = Lookups(tmp_path / "lookups", WEEK_MS)
+    assert sorted(again.unlisted(NOW)) == [
+        Candidate("x:a1", "x:1", 1, False, 70),
+        Candidate("x:acme", "x:1", 0, True, 50),
+    ]
+    again.close()
+
+
+def test_an_answer_holds_until_it_expires(lookups: Lookups) -> None:
+    """Who was looked up is not asked about again before the expiry, and then is."""
+    lookups.saw([share(1)])
+    lookups.counted({"x:a1": 7}, ["x:a1"], NOW)
+    lookups.listed("x:a1", NOW)
+    assert (lookups.uncounted(NOW + WEEK_MS, 9), lookups.unlisted(NOW + WEEK_MS)) == ([], [])
+    assert lookups.uncounted(NOW + WEEK_MS + 1, 9) == ["x:a1"]
+    assert [one.followers for one in lookups.unlisted(NOW + WEEK_MS + 1)] == [7]
+
+
+def test_the_budget_is_that_of_a_day(lookups: Lookups) -> None:
+    """What was spent is gone until the next day, in calls and in money."""
+    daily = Budget(10, 1.0)
+    lookups.spend(NOW, 0.4)
+    lookups.spend(NOW, 0.5)
+    lookups.repay(NOW, 0.2)
+    left = lookups.left(NOW, daily)
+    assert (left.calls, round(left.money, 6)) == (8, 0.3)
+    assert lookups.left(NOW + DAY_MS, daily) == daily
+    assert left.covers(Prices(row=0.01), 30)
+    assert not left.covers(Prices(row=0.01), 31)
+    assert not Budget(0, 9.0).covers(Prices(), 1)
+    assert cost(Prices(call=0.1, row=0.01), 5) == pytest.approx(0.15)
+
+
+class Book(Finder):
+    """A network that knows lists by heart, counts the rows it sold, and fails as it is told."""
+
+    page_rows = 10
+    counts_at_once = 5
+
+    def __init__(self, followers: dict[str, list[str]], fails: list[Exception] | None = None) -> None:
+        self.followers, self.fails = followers, fails or []
+        self.asked: list[tuple[str, str]] = []
+        self.sold = 0
+
+    def counts(self, accounts: list[str]) -> dict[str, int]:
+        """Give counts."""
+        self.sold += len(accounts)
+        return {account: len(self.followers[account]) for account in accounts if account in self.followers}
+
+    def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
+        """Give ten of a list."""
+        if self.fails:
+            raise self.fails.pop(0)
+        at = int(page or 0)
+        self.asked.append((account, side))
+        rows = self.followers.get(account, []) if side == "followed_by" else []
+        some, rest = rows[at : at + 10], rows[at + 10 :]
+        self.sold += len(some)
+        return some, str(at + 10) if rest else None
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def finding(lookups: Lookups, book: Book, daily: Budget, prices: Prices, shelf: Shelf, log: Notes) -> Finding:
+    """Make a thread that looks up."""
+    declared = Declaration("x", "x", "", Abilities(), prices=prices)
+    return Finding(declared, book, lookups, daily, lambda: shelf, log=log, wait_s=0.01)
+
+
+def ties(events: list[AnyEvent]) -> list[Ties]:
+    """Give the lists that came."""
+    return [event for event in events if isinstance(event, Ties)]
+
+
+def test_lists_and_counts_become_events(lookups: Lookups) -> None:
+    """Each sharer's followers, whole and marked complete, its count, and whom it follows where that could tell."""
+    book = Book({"x:acme": [f"x:f{n}" for n in range(25)], "x:a1": []})
+    shelf, notes = Shelf(), Notes()
+    one = finding(lookups, book, Budget(100, 0.0), Prices(), shelf, notes)
+    lookups.saw([POST, share(1)])
+    one.start()
+    until(lambda: len(ties(shelf.events)) == 3, "the lists")
+    until(lambda: not lookups.unlisted(time.time_ns() // 10**6), "the answers kept")
+    assert one.stop()
+    told = {(event.actor, event.follows is not None): event for event in ties(shelf.events)}
+    assert told["x:acme", False].followed_by == book.followers["x:acme"]
+    assert all(event.complete for event in told.values())
+    assert told["x:a1", True].follows == told["x:a1", False].followed_by == []
+    profiles = {event.actor: event.followers for event in shelf.events if isinstance(event, Profile)}
+    assert profiles == {"x:acme": 25, "x:a1": 0}
+
+
+def test_it_stops_at_the_budget(lookups: Lookups) -> None:
+    """Never a row more than the money buys; a list that it cuts is not called complete, and the rest is counted."""
+    book = Book({f"x:a{n}": [f"x:f{n}-{m}" for m in range(35)] for n in range(4)})
+    book.counts_at_once = 0
+    shelf, notes = Shelf(), Notes()
+    one = finding(lookups, book, Budget(100, 0.25), Prices(row=0.01), shelf, notes)
+    lookups.saw([share(n, via="x:1", followers=35) for n in range(4)])
+    one.start()
+    until(lambda: one.findings.unaffordable == 3, f"the budget's end: {one.findings}")
+    assert one.stop()
+    (cut,) = ties(shelf.events)
+    assert (cut.followed_by, cut.complete) == (book.followers["x:a0"][:20], None)
+    assert (book.sold, one.findings.rows, one.findings.cut, one.findings.waiting) == (20, 20, 1, 3)
+    assert one.findings.dollars == pytest.approx(0.2)
+
+
+def test_a_failed_call_is_tried_again_and_paid_for(lookups: Lookups) -> None:
+    """A lost connection and a rate limit delay a look-up; each call counts against the budget."""
+    book = Book({}, [NotConnected("lost"), RateLimited("too many", 0), ValueError("token=geheim")])
+    book.counts_at_once = 0
+    shelf, notes = Shelf(), Notes()
+    one = finding(lookups, book, Budget(100, 0.0), Prices(), shelf, notes)
+    lookups.saw([share(1, via="x:1")])
+    one.start()
+    until(lambda: len(ties(shelf.events)) == 1, "the list")
+    assert one.stop()
+    assert one.findings.calls == 4
+    assert [event for event, _ in notes.lines] == ["look-ups wait"] * 3
+    assert "geheim" not in repr(notes.lines)
+
+
+def test_a_long_list_comes_in_parts(lookups: Lookups) -> None:
+    """Over 5,000 accounts are told in several events of one list."""
+    book = Book({"x:a1": [f"x:f{n}" for n in range(5_005)]})
+    book.page_rows, book.counts_at_once = 10, 0
+    shelf = Shelf()
+    one = finding(lookups, book, Budget(1_000, 0.0), Prices(), shelf, Notes())
+    lookups.saw([share(1, via="x:1")])
+    one.start()
+    until(lambda: len(ties(shelf.events)) == 2, "both parts")
+    assert one.stop()
+    first, second = ties(shelf.events)
+    assert (first.part, second.part, first.of, second.of, first.list == second.list) == (0, 1, 2, 2, True)
+    assert len({first.id, second.id}) == 2
+    assert [*(first.followed_by or ()), *(second.followed_by or ())] == book.followers["x:a1"]
