@@ -350,7 +350,7 @@ def test_half_a_source_is_none(answer: Answer, why: str, server: Replay) -> None
         answer = Answer(RSS_MORE.format(base=server.base).encode())
     server.says("/jobs", answer)
     server.says("/jobs/3", Answer(status=500))
-    with pytest.raises(FeedError, match=f"^{server.base}/jobs: .*{why}$") as told:
+    with pytest.raises(FeedError, match=f"^(?:{server.base}/jobs: )?(?:{server.base})?{why}$") as told:
         read(server)
     assert "\n" not in str(told.value)
 

@@ -48,5 +48,6 @@ def read(source: str, *, hosts: Hosts = systems.HOSTS, sleep: Callable[[float], 
             else:
                 raise FeedError(f"neither a link nor a name that begins with {', '.join(f'{one}:' for one in NAMES)}")
         except FeedError as error:
-            raise FeedError(f"{shown(source)}: {error}") from None
+            name, why = shown(source), str(error)
+            raise FeedError(why if why.startswith((f"{name}:", f"{name} ")) else f"{name}: {why}") from None
     return list({offer.id: offer for offer in offers}.values())
