@@ -53,7 +53,7 @@ def offers() -> None:
 @click.option("--empty", is_flag=True, help="Take a source without any offer for true, and close those it had.")
 @_kept
 def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path | None) -> None:
-    """Bring in the offers of files (.yaml, .csv).
+    """Bring in the offers of files (.yaml, .csv), of links, or of systems, as in greenhouse:acme.
 
     Only what changed is written. An offer that has gone from its source is closed; one that comes back is re-posted.
     If anything is wrong with any source, nothing is written: `ricochet offers check` tells it all.
@@ -72,7 +72,7 @@ def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path |
 @offers.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 def check(sources: tuple[str, ...]) -> int:
-    """Say what is wrong with the offers of files, a line each; exit code 1 if anything is.
+    """Say what is wrong with the offers of files and feeds, a line each; exit code 1 if anything is.
 
     Also named are links that lead to several offers: a post with such a link is given to the first of them.
     """

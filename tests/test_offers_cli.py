@@ -18,6 +18,7 @@ from tests.jetstream import POST as BSKY_POST
 from tests.jetstream import Jetstream, commit, offer_post
 from tests.processes import Ended, address, ended, good, running, started, until
 from tests.rehearsals import URL
+from tests.replay import Answer, replay
 from tests.test_run import POST, append, post, share
 
 OFFERS = """
@@ -63,6 +64,19 @@ def test_only_what_changed_comes_in(folder: Path) -> None:
     (folder / "offers.yaml").write_text(OFFERS)
     assert "1 changed, 1 re-posted, 1 closed" in good("offers", "import", "offers.yaml", cwd=folder).out
     assert listed(folder) == {"data-42": "re-posted", "data-43": "closed", "cook-7": "open"}
+
+
+def test_offers_come_in_from_a_career_site(tmp_path: Path) -> None:
+    """What a site's postings say comes in by its link; what has gone from it is closed, unless it can't be read."""
+    posting = {"@type": "JobPosting", "title": "Cook", "identifier": "7", "url": "/jobs/7"}
+    with replay() as site:
+        source = f"{site.base}/jobs"
+        site.says("/jobs", [posting, posting | {"identifier": "8"}], [posting], Answer(status=403))
+        imported = good("offers", "import", source, cwd=tmp_path)
+        assert imported.out == f"{source}: 2 offers; 2 new\n"
+        assert good("offers", "import", source, cwd=tmp_path).out == f"{source}: 1 offer; 1 closed\n"
+        assert ended("offers", "import", source, cwd=tmp_path).complaint().endswith(f": {source}: HTTP 403")
+    assert listed(tmp_path) == {"127.0.0.1:7": "open", "127.0.0.1:8": "closed"}
 
 
 def test_a_bad_file_changes_nothing(folder: Path) -> None:
