@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ricochet import worker_metrics
 from ricochet.view import View
 from spread.offer import Offer
 from spread.registry import State
@@ -185,6 +186,8 @@ def documentation() -> str:
         *((f"ricochet_{name}", "gauge", *spec) for name, spec in _GAUGES.items()),
         *((f"ricochet_{name}_total", "counter", *spec) for name, spec in _COUNTERS.items()),
         (f"ricochet_{_APPLY[0]}", "histogram", _APPLY[1], _APPLY[2]),
+        *((f"ricochet_{name}", "gauge", *spec) for name, spec in worker_metrics.GAUGES.items()),
+        *((f"ricochet_{name}_total", "counter", *spec) for name, spec in worker_metrics.COUNTERS.items()),
     ]
     rows = (f"| `{name}` | {kind} | {', '.join(labels)} | {help_} |" for name, kind, help_, labels in sorted(specs))
     return "\n".join((_HEADING, "| name | kind | labels | what it says |", "| --- | --- | --- | --- |", *rows, ""))
@@ -198,6 +201,9 @@ Made from the code by `python -m ricochet.metrics > docs/metrics.md`; a test hol
 counters count events processed since the process started. The most active open offers have series of their own, as
 many as the setting `offers_shown` says, and keep them until they close; `ricochet_offers_not_shown` counts the
 others.
+
+Each worker tells of the offers and partitions that it has at that moment alone, so that sums over workers are right.
+Names with `worker` or `consumer_lag` in them, and `ricochet_foreign_events_total`, are there on workers only.
 """
 
 

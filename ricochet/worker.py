@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 import faust
-from prometheus_client import CollectorRegistry
 
 from ricochet import metrics, places, web, worker_metrics
 from ricochet.errors import RicochetError
@@ -69,8 +68,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
         )
     )
     view = View(worker)
-    registry = CollectorRegistry()
-    registry.register(metrics.StateCollector(view, settings.offers_shown))
+    registry = metrics.registry(view, settings.offers_shown)
     registry.register(worker_metrics.WorkerCollector(worker))
     app = web.application(view, registry, worker.trouble, worker.owner)
     async with web.serving(app, sock):
