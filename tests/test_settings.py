@@ -41,6 +41,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "advertise": ('"http://w1:8780"', "http://w1:8780"),
     "tables": ('"memory"', "memory"),
     "memory_mb": ("512", "512"),
+    "stalled_seconds": ("20", "20"),
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
