@@ -1,7 +1,7 @@
 """Job offers from where employers publish them: applicant tracking systems, their career sites, schema.org postings.
 
-A source is read whole or not at all: what is missing from it counts as closed, so a page that fails after all its tries,
-or fewer postings than the system says it has, are an error and no shorter list.
+A source is read whole or not at all. What is missing from it counts as closed, so a page that fails after all its
+tries, or fewer postings than the system says it has, are an error and no shorter list.
 """
 
 import time
@@ -33,7 +33,7 @@ def is_feed(source: str) -> bool:
     return source.lower().startswith(("http://", "https://")) or (system in _SYSTEMS and bool(colon and site))
 
 
-def read(source: str, *, hosts: Hosts = systems.HOSTS, sleep: Callable[[float], object] = time.sleep) -> list[JobOffer]:
+def read(source: str, *, hosts: Hosts = systems.HOSTS, sleep: Callable[[float], None] = time.sleep) -> list[JobOffer]:
     """All offers of a source, in its order.
 
     `hosts` are where the systems answer; `sleep` waits (seconds) between tries. Raises `FeedError`.

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import Final
+from urllib.parse import urljoin
 
 from spread.events import DAY_MS, MAX_ID_BYTES
 from spread.registry import JobOffer
@@ -30,13 +31,10 @@ def offer(
     posted: int | None = None,
     closes: int | None = None,
 ) -> JobOffer:
-    """An offer of what a source says. An id that is too long for one is told by its digest."""
+    """An offer of what a source says."""
     links = {canonical(url): url for url in map(link, urls) if url}
-    id = text(id)
-    if len(id.encode()) > MAX_ID_BYTES:
-        id = blake2b(id.encode(), digest_size=16).hexdigest()
     return JobOffer(
-        id=id,
+        id=short(id),
         title=text(title),
         company=text(company),
         place=_PLACE_ENDS.split(text(place))[0].strip(),
@@ -45,6 +43,12 @@ def offer(
         posted=posted,
         closes=closes if closes is None or posted is None or posted <= closes else None,
     )
+
+
+def short(id: str) -> str:
+    """An id; the digest of one that is too long."""
+    id = text(id)
+    return id if len(id.encode()) <= MAX_ID_BYTES else blake2b(id.encode(), digest_size=16).hexdigest()
 
 
 def text(value: object) -> str:
@@ -65,6 +69,14 @@ def link(value: object) -> str:
     value = html.unescape(value.strip())
     found = value.lower().startswith(("http://", "https://")) and value.isprintable() and " " not in value
     return value if found else ""
+
+
+def joined(page: str, to: str) -> str:
+    """A link as it stands on a page, in full; empty where it is none."""
+    try:
+        return urljoin(page, to)
+    except ValueError:
+        return ""
 
 
 def moment(value: object, *, end: bool = False) -> int | None:

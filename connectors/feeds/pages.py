@@ -8,15 +8,14 @@ import re
 import zlib
 from collections import deque
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 from lxml import etree
 
 from connectors.feeds import postings
-from connectors.feeds.offers import link
+from connectors.feeds.offers import joined, text
 from connectors.feeds.postings import Posting
-from connectors.feeds.web import FeedError, Gone, Page, Web, shown
+from connectors.feeds.web import FeedError, Gone, Page, Web, shown, site
 from spread.registry import JobOffer
 
 _PAGES: Final = 2_000
@@ -40,31 +39,31 @@ class _Found(msgspec.Struct):
 def read(web: Web, url: str) -> list[JobOffer]:
     """The offers on a page, or on the pages that a list leads to. Raises `FeedError`."""
     waiting, seen, elsewhere = deque([(url, True)]), {url}, 0
-    site, found, first = "", list[Posting](), _Found()
+    own, found, first = None, list[Posting](), _Found()
     while waiting:
         at, follow = waiting.popleft()
         try:
             page = web.get(at)
         except Gone:
-            if not site:
+            if own is None:
                 raise
             continue
         has = _found(page)
-        if not site:
-            site, first = _site(page.url), has
+        if own is None:
+            own, first = site(page.url), has
         found += has.postings
         if not follow or (has.postings and not has.is_list):
             continue
         for link_, is_list in [*((one, True) for one in has.lists), *((one, False) for one in has.links)]:
-            to = urljoin(page.url, link_)
-            if _site(to) != site:
+            to = joined(page.url, link_)
+            if site(to) != own:
                 elsewhere += 1
             elif to not in seen:
                 seen.add(to)
                 waiting.append((to, is_list))
         if len(seen) > _PAGES:
             raise FeedError(f"it leads to over {_PAGES:,} pages; name the list of its job offers alone")
-    offers = postings.offers(found, site)
+    offers = postings.offers(found, own[0] if own else "")
     if not offers and (not first.is_list or len(seen) > 1 or elsewhere):
         raise FeedError(_nothing(len(seen) - 1, elsewhere))
     return offers
@@ -108,9 +107,9 @@ def _in_json_feed(page: Page, root: dict[str, Any], items: list[dict[str, Any]])
             also |= {"hiringOrganization": root.get("title")}
             whole = also | {key: value for key, value in node.items() if value} | {"url": item.get("url")}
             has.postings.append(Posting(whole, page.url, False, {}))
-        elif link(item.get("url")):
+        elif text(item.get("url")):
             has.links.append(item["url"])
-    if link(root.get("next_url")):
+    if text(root.get("next_url")):
         has.lists.append(root["next_url"])
     return has
 
@@ -169,10 +168,3 @@ def _unpacked(page: Page) -> bytes:
     if not unpacking.eof:
         raise FeedError(f"{shown(page.url)} is cut off, or has over {_BYTES:,} bytes")
     return body
-
-
-def _site(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").removeprefix("www.")
-    except ValueError:
-        return ""

@@ -10,11 +10,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from connectors.feeds.offers import link, moment, offer, text
+from connectors.feeds.offers import joined, link, moment, offer, short, text
 from connectors.feeds.web import FeedError, shown
 from spread.registry import JobOffer
 from spread.urls import canonical
@@ -61,15 +60,16 @@ def found(root: Any, page: str, alone: bool) -> list[Posting]:
 def listed(root: Any) -> list[str]:
     """The links of the lists (`ItemList`) in a JSON-LD document."""
     items = [item for node in _nodes(root) if "ItemList" in _types(node) for item in _all(node.get("itemListElement"))]
-    links = (_link_of(item) or _link_of(item.get("item") if isinstance(item, dict) else None) for item in items)
-    return [url for url in links if url]
+    inner = (item if _link_of(item) or not isinstance(item, dict) else item.get("item") for item in items)
+    links = (_link_of(one) or (one.get("@id") if isinstance(one, dict) else None) for one in inner)
+    return [url for url in links if isinstance(url, str)]
 
 
 def offers(postings: Iterable[Posting], site: str) -> list[JobOffer]:
     """The offers of the postings of a site (its host).
 
-    Those that say that they are the same, by identifier and title, are one offer with several links. An identifier that
-    stands for different ones says nothing.
+    Those that have one identifier and one title, or one link, are one offer. An identifier that stands for different
+    ones says nothing: their links tell them apart.
     """
     alike: defaultdict[str, list[JobOffer]] = defaultdict(list)
     for posting in postings:
@@ -79,41 +79,31 @@ def offers(postings: Iterable[Posting], site: str) -> list[JobOffer]:
 
 
 def _told_apart(same: list[JobOffer]) -> list[JobOffer]:
-    first = same[0]
-    if all(one.title == first.title for one in same):
-        links = {canonical(url): url for one in same for url in one.urls}
-        return [msgspec.structs.replace(first, urls=tuple(links.values()))]
-    apart = {_of_link(one.urls[0]): one for one in same if one.urls}
-    if len({one.title for one in same}) > len(apart):
-        raise FeedError(f"different postings have the id {first.id}")
-    return [offer_with(one, id) for id, one in apart.items()]
+    """Offers with one id: one by one where neither title nor link says that they are the same."""
+    apart: defaultdict[str, list[JobOffer]] = defaultdict(list)
+    for one in same:
+        apart[short(_of_link(one.urls[0])) if one.urls else one.id].append(one)
+    if len(apart) == 1 or len({one.title for one in same}) == 1:
+        apart = defaultdict(list, {same[0].id: same})
+    return [msgspec.structs.replace(some[0], id=id, urls=_links(some)) for id, some in apart.items()]
 
 
-def offer_with(one: JobOffer, id: str) -> JobOffer:
-    """The same offer under another id."""
-    return offer(
-        id=id,
-        title=one.title,
-        company=one.company,
-        place=one.place,
-        family=one.family,
-        urls=one.urls,
-        posted=one.posted,
-        closes=one.closes,
-    )
+def _links(some: list[JobOffer]) -> tuple[str, ...]:
+    return tuple({canonical(url): url for one in some for url in one.urls}.values())
 
 
 def _offer(posting: Posting, site: str) -> JobOffer:
     node = posting.node
-    own = link(urljoin(posting.page, _link_of(node) or ""))
-    urls = [url for url in (own if _link_of(node) else "", posting.page if posting.alone else "") if url]
-    title = text(node.get("title")) or text(node.get("name"))
+    own = _link_of(node)
+    urls = [link(joined(posting.page, own)) if own else "", posting.page if posting.alone else ""]
+    urls = [url for url in urls if url]
+    title = _said(node.get("title")) or _said(node.get("name"))
     return offer(
         id=_id(node.get("identifier"), urls, site) or _lost(title, posting.page),
         title=title,
-        company=_company(node.get("hiringOrganization"), posting.named),
+        company=_said([_resolved(one, posting.named) for one in _all(node.get("hiringOrganization"))]),
         place=_place(node, posting.named),
-        family=_value(node.get("occupationalCategory")),
+        family=_said(node.get("occupationalCategory")),
         urls=urls,
         posted=moment(_value(node.get("datePosted"))),
         closes=moment(_value(node.get("validThrough")), end=True),
@@ -128,7 +118,7 @@ def _id(identifier: Any, urls: list[str], site: str) -> str:
     """The id of an offer: that of a system that is known, else the employer's own, else its link."""
     by_link = [_of_link(url) for url in urls]
     known = next((id for id, url in zip(by_link, urls, strict=True) if not canonical(url).startswith("http")), "")
-    own = text(_value(identifier))
+    own = _said(identifier)
     if link(own):
         own, by_link = "", [_of_link(own), *by_link]
     return known or (f"{site}:{own}" if own else next(iter(by_link), ""))
@@ -138,8 +128,9 @@ def _of_link(url: str) -> str:
     return re.sub(r"\Ahttps?://", "", canonical(url))
 
 
-def _company(value: Any, named: Mapping[str, Node]) -> str:
-    return next(filter(None, (text(_value(_resolved(one, named))) for one in _all(value))), "")
+def _said(value: Any) -> str:
+    """The first of several values that says anything."""
+    return next(filter(None, (text(_value(one)) for one in _all(value))), "")
 
 
 def _place(node: Node, named: Mapping[str, Node]) -> str:
@@ -199,7 +190,7 @@ def _link_of(value: Any) -> str | None:
     if isinstance(value, dict):
         pages = (value.get("url"), value.get("mainEntityOfPage"))
         value = next((one for page in pages for one in _all(page) if one), None) or (
-            value.get("@id") if link(value.get("@id")) and not urlsplit(value["@id"]).fragment else None
+            value.get("@id") if link(value.get("@id")) and "#" not in value["@id"] else None
         )
         if isinstance(value, dict):
             value = value.get("@id") or value.get("url")

@@ -191,7 +191,7 @@ def _smartrecruiters_offer(hosts: Hosts, company: str, posting: _SmartRecruiters
 
 
 def teamtailor(web: Web, hosts: Hosts, site: str) -> list[JobOffer]:
-    """The offers of a career site on Teamtailor, by its name there or by its link. Source: its JSON Feed, /jobs.json."""
+    """The offers of a career site on Teamtailor, by its name there or its link. Source: its JSON Feed, `/jobs.json`."""
     if not site.lower().startswith(("http://", "https://")):
         return pages.read(web, f"{hosts.teamtailor.format(site=_site(site))}/jobs.json")
     parts = urlsplit(site)

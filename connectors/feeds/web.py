@@ -1,9 +1,11 @@
 """Asking for pages and feeds: bounded in bytes and time, tried again where that may help."""
 
+import re
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -54,10 +56,10 @@ class Page(msgspec.Struct, frozen=True):
 class Web:
     """Asks, one question after the other. `sleep` waits (seconds) between tries."""
 
-    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = httpx.Client(timeout=_TIMEOUT_S, headers={"User-Agent": "ricochet", "Accept": _ACCEPT})
         self._again = Retrying(
-            sleep=lambda seconds: sleep(seconds) and None,
+            sleep=sleep,
             stop=stop_after_attempt(_TRIES),
             wait=_wait,
             retry=retry_if_exception_type(_Passing),
@@ -80,7 +82,7 @@ class Web:
                 found = self._again(self._try, asked)
                 if isinstance(found, Page):
                     return found
-                if _site(found) != _site(asked) or found.scheme not in ("http", "https"):
+                if site(str(found)) != site(str(asked)):
                     raise FeedError(f"{shown(str(asked))} leads to {shown(str(found))}: name that, if it is meant")
                 asked = found
         except _Passing as error:
@@ -115,7 +117,7 @@ class Web:
         except httpx.DecodingError:
             raise FeedError(f"{where} is not encoded as it says") from None
         except httpx.TransportError as error:
-            raise _Passing(f"{where} can't be read: {str(error) or type(error).__name__}") from None
+            raise _Passing(f"{where} can't be read: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
 def shown(url: str) -> str:
@@ -123,14 +125,19 @@ def shown(url: str) -> str:
     head, sep, tail = url.partition("://")
     if not sep:
         return url
-    authority, slash, path = tail.partition("/")
-    return (
-        head + sep + authority.rpartition("@")[2].partition("?")[0] + slash + path.partition("?")[0].partition("#")[0]
-    )
+    if ":" in tail.partition("@")[0]:
+        tail = tail.rpartition("@")[2]
+    return head + sep + re.split("[?#]", tail)[0]
 
 
-def _site(url: httpx.URL) -> str:
-    return url.host.removeprefix("www.")
+def site(url: str) -> tuple[str, int | None]:
+    """The site of an http link, as its host without `www.` and its port; without a host where it is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "", None
+    return (host.removeprefix("www."), port) if parts.scheme in ("http", "https") else ("", None)
 
 
 def _body(answer: httpx.Response, where: str) -> bytes:
