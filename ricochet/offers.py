@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from connectors import offer_files
+from connectors import feeds, offer_files
 from connectors.journal import Journal, JournalError
 from connectors.near_misses import NearMisses
 from connectors.offer_files import OfferFileError
@@ -118,6 +118,11 @@ def assign(settings: Settings, event: Assign) -> bool:
 def _read(source: str) -> list[JobOffer]:
     if "://" not in source and source.lower().endswith(offer_files.SUFFIXES):
         return offer_files.read(source)
+    if feeds.is_feed(source):
+        try:
+            return feeds.read(source)
+        except feeds.FeedError as error:
+            raise OfferFileError([str(error)]) from None
     raise OfferFileError([f"{source}: neither a file of offers ({', '.join(offer_files.SUFFIXES)}) nor a feed"])
 
 
@@ -135,7 +140,7 @@ def _own(settings: Settings) -> set[str]:
 
 def _name(source: str) -> str:
     """By what name a source is known: a file by its place, whatever folder it is named from."""
-    return source if "://" in source else str(Path(source).absolute())
+    return source if feeds.is_feed(source) else str(Path(source).absolute())
 
 
 def _what(before: JobOffer | None, after: JobOffer, now: int) -> str:
