@@ -16,7 +16,9 @@ def configure(format_: Literal["text", "json"], level: str) -> None:
     ]
     renderer: structlog.typing.Processor
     if format_ == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # Without the values of variables: they may be people's.
+        plain = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(plain))
         renderer = structlog.processors.JSONRenderer()
     else:
         renderer = structlog.dev.ConsoleRenderer(

@@ -209,6 +209,9 @@ Made from the code by `python -m ricochet.metrics > docs/metrics.md`; a test hol
 counters count events processed since the process started. The most active open offers have series of their own, as
 many as the setting `offers_shown` says, and keep them until they close; `ricochet_offers_not_shown` counts the
 others.
+
+Each worker tells of the offers and partitions that it has at that moment alone, so that sums over workers are right.
+Names with `worker` or `consumer_lag` in them, and `ricochet_foreign_events_total`, are there on workers only.
 """
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from connectors import feeds, offer_files
-from connectors.feeds import FeedError
 from connectors.journal import Journal, JournalError
 from connectors.near_misses import NearMisses
 from connectors.offer_files import OfferFileError
@@ -120,9 +119,9 @@ def _read(source: str) -> list[JobOffer]:
     if feeds.is_feed(source):
         try:
             return feeds.read(source)
-        except FeedError as error:
+        except feeds.FeedError as error:
             raise OfferFileError([str(error)]) from None
-    if "://" not in source and source.lower().endswith(offer_files.SUFFIXES):
+    if source.lower().endswith(offer_files.SUFFIXES):
         return offer_files.read(source)
     names = ", ".join(f"{name}:..." for name in feeds.NAMES)
     suffixes = ", ".join(offer_files.SUFFIXES)

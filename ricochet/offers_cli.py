@@ -53,7 +53,7 @@ def offers() -> None:
 @click.option("--empty", is_flag=True, help="Take a source without any offer for true, and close those it had.")
 @_kept
 def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path | None) -> None:
-    """Bring in the offers of files (.yaml, .csv), of links, or of systems, as in greenhouse:acme.
+    """Bring in the offers of files (.yaml, .csv), feeds (greenhouse:acme) and pages (a link).
 
     Only what changed is written. An offer that has gone from its source is closed; one that comes back is re-posted.
     If anything is wrong with any source, nothing is written: `ricochet offers check` tells it all.

@@ -157,6 +157,9 @@ class Settings(BaseSettings):
         "rocksdb", description="Where a worker keeps its tables: on disk, or in memory and read anew at each start."
     )
     memory_mb: int = Field(768, ge=16, description="Megabytes of objects that a worker keeps at hand, about.")
+    stalled_seconds: int = Field(
+        60, ge=1, description="Seconds without any progress after which a worker's /readyz says that it is stalled."
+    )
     hash_key: SecretStr | None = Field(
         None,
         min_length=_KEY_LENGTH,

@@ -9,7 +9,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 import faust
-from prometheus_client import CollectorRegistry
+from aiokafka.errors import KafkaError
+from faust.exceptions import ConsistencyError
 
 from ricochet import metrics, places, web, worker_metrics
 from ricochet.errors import RicochetError
@@ -21,20 +22,27 @@ from ricochet.settings import KafkaOptions, Settings
 from ricochet.view import View
 from spread.facts import NewerEncoding
 from spread.hashing import Hashing
+from streams.membership import Fenced
 from streams.offer_topic import OfferTopic
-from streams.worker import Fenced, Worker, WorkerSettings
+from streams.worker import Worker, WorkerSettings
 
 FENCED: Final = 75
 """Exit code of a worker whose place another has taken (EX_TEMPFAIL): to be started again."""
-_NOISY: Final = ("aiokafka", "faust", "mode", "kafka")
+_LEAST: Final = {
+    "aiokafka": logging.WARNING,
+    "faust": logging.WARNING,
+    "mode": logging.WARNING,
+    "kafka": logging.CRITICAL,  # asked at the start alone; what goes wrong there is said in one line
+}
+"""The least levels of the libraries' own lines."""
 
 log = logger(__name__)
 
 
 def work(settings: Settings, name: str | None, port: int | None) -> int:
     """Run a worker; the exit code."""
-    for library in _NOISY:
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for library, level in _LEAST.items():
+        logging.getLogger(library).setLevel(level)
     require_topics(settings)
     place = places.take(settings.data, name)
     wanted = port if port is not None else settings.worker_port + max(0, place.number - 1)
@@ -43,6 +51,11 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
         asyncio.run(_work(settings, place, sock))
     except NewerEncoding as error:
         raise RicochetError(f"{error}: upgrade this worker") from None
+    except ConsistencyError:
+        why = "its tables are ahead of Kafka, which was restored or whose topics were made again"
+        raise RicochetError(f"{place.folder}: {why}; delete this folder") from None
+    except KafkaError as error:
+        raise RicochetError(f"Kafka at {settings.kafka}: {error}") from None
     except Fenced as error:
         log.error("fenced", place=place.name, why=str(error))
         return FENCED
@@ -66,6 +79,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             retention_ms=settings.retention_ms,
             memory=settings.memory_mb * 2**20 // 2,
             in_memory=settings.tables == "memory",
+            stalled_s=settings.stalled_seconds,
             hash=(settings.hashing or Hashing(secrets.token_bytes(32))).name,
             options=_security(settings.kafka_options),
         )
@@ -74,8 +88,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
     offers = Followed()
     async with offers.following(store):
         view = View(worker, offers.registry)
-        registry = CollectorRegistry()
-        registry.register(metrics.StateCollector(view, settings.offers_shown))
+        registry = metrics.registry(view, settings.offers_shown)
         registry.register(worker_metrics.WorkerCollector(worker))
         app = web.application(view, registry, worker.trouble, worker.owner)
         async with web.serving(app, sock):

@@ -65,8 +65,13 @@ class WorkerCollector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """What there is, without reading it."""
-        yield from _gauges().values()
-        yield from _counters().values()
+        return families()
+
+
+def families() -> Iterator[Metric]:
+    """Every metric of a worker, without samples."""
+    yield from _gauges().values()
+    yield from _counters().values()
 
 
 def _gauges() -> dict[str, GaugeMetricFamily]:

@@ -15,8 +15,12 @@ from faust.types import TP, EventT, StoreT
 from streams.rows import Changes, Store
 from streams.table import SUFFIX, MemoryTable
 
-_CACHE_BYTES: Final = 64 * 2**20
-"""RocksDB's block cache for one partition, which by default has no useful bound."""
+_CACHE_BYTES: Final = 128 * 2**20
+"""Of RocksDB's block caches, for all partitions of a table together."""
+_BUFFER_BYTES: Final = 8 * 2**20
+"""Of each of the two buffers in which a partition gathers writes."""
+_OPEN_FILES: Final = 64
+"""That a partition has open at a time, at most."""
 
 
 class RowsTable(faust.Table[bytes, bytes]):
@@ -30,7 +34,7 @@ class RowsTable(faust.Table[bytes, bytes]):
             key_type=bytes,
             value_type=bytes,
             recovery_buffer_size=10_000,
-            options=None if in_memory else {"block_cache_size": _CACHE_BYTES, "driver": "rocksdict"},
+            options=None if in_memory else _bounded(partitions),
         )
         self._in_memory = in_memory
 
@@ -120,6 +124,17 @@ class _OnDisk:
 
     def _database(self) -> Any:
         return self._store._db_for_partition(self._number)
+
+
+def _bounded(partitions: int) -> dict[str, Any]:
+    """RocksDB's options. By default each partition may take gigabytes, and all files that the process may open."""
+    return {
+        "driver": "rocksdict",
+        "block_cache_size": _CACHE_BYTES // partitions,
+        "write_buffer_size": _BUFFER_BYTES,
+        "max_write_buffer_number": 2,
+        "max_open_files": _OPEN_FILES,
+    }
 
 
 async def send_rows(app: faust.App, changelog: str, number: int, rows: Changes) -> list[tuple[int, Any]]:

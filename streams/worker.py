@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from spread.partition import partition
 from streams import heap, wire
 from streams.clock import wall_clock
 from streams.health import Health
+from streams.membership import Membership
 from streams.reading import Reading
 from streams.rows import PartitionRows
 from streams.tables import RowsTable, send_rows
@@ -35,11 +36,7 @@ LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
 _log: Final = logging.getLogger(__name__)
 SESSION_S: Final = 10.0
-STALLED_S: Final = 60.0
-
-
-class Fenced(Exception):
-    """Another worker has this one's place in the group."""
+STOP_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,8 @@ class WorkerSettings:
     retention_ms: int | None
     memory: int
     in_memory: bool = False
+    stalled_s: float = 60.0
+    """Without progress for so long, it is in trouble."""
     hash: Callable[[str], str] = field(default=lambda text: text)
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -81,13 +80,13 @@ class Worker:
         self.flush_seconds = 0.0
         self._collecting_s = 0.0
         self._generation = 0
-        self._member = ""
         self._flushing = asyncio.Lock()
         self._room = asyncio.Event()
         self._flushed_at = self._took_at = time.monotonic()
         self.is_recovered = False
         self.app = self._application()
         self._reading = Reading(self.app)
+        self._membership = Membership(self.app)
         self.app.on_partitions_revoked.connect(self._forget_tasks)
         self.app.on_partitions_assigned.connect(self._forget_tasks)
         self.app.on_rebalance_complete.connect(self._begin)
@@ -132,16 +131,24 @@ class Worker:
                 task.result()
             if self.app.crash_reason is not None:
                 raise self.app.crash_reason
-            await self.flush()
+            await self._in_time(self.flush(), "Kafka does not take the last flush")
         finally:
             for task in ends:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self.app.stop()
+                await self._in_time(self.app.stop(), "Kafka does not take its leave")
+
+    async def _in_time(self, ending: Awaitable[Any], otherwise: str) -> None:
+        """Wait for a part of the end, but not for a Kafka that is away: what is unacknowledged comes again."""
+        try:
+            async with asyncio.timeout(STOP_S):
+                await ending
+        except TimeoutError:
+            _log.warning("%s: ended without", otherwise)
 
     async def flush(self) -> None:
         """Have everything taken in so far made safe, and acknowledge it."""
-        self._check_membership()
+        self._membership.check()
         async with self._flushing:
             generation, started = self._generation, time.monotonic()
             with heap.growing():
@@ -215,12 +222,14 @@ class Worker:
 
     def trouble(self) -> str | None:
         """Why the worker is not ready, in words, or None if it is."""
-        moment = time.monotonic()
+        long_ago = time.monotonic() - self.settings.stalled_s
+        if self._membership.heard_at() < long_ago:
+            return "stalled: Kafka does not answer"
         if not self.is_recovered:
             return "recovering"
-        if moment - self._flushed_at > STALLED_S:
+        if self._flushed_at < long_ago:
             return "stalled: the last flush was long ago"
-        if moment - self._took_at > STALLED_S and any(lag.events for lag in self.lags()):
+        if self._took_at < long_ago and any(lag.events for lag in self.lags()):
             return "lagging without progress"
         return None
 
@@ -311,18 +320,6 @@ class Worker:
         for offers in self._offers.values():
             offers.send_snapshots(moment, wall, self.settings.url)
         return [(task, task.flush()) for task in self.tasks if task.is_due]
-
-    def _check_membership(self) -> None:
-        """A member keeps its id until the group gives it up: it was silent for too long, or another has its place."""
-        thread: Any = self.app.consumer._thread  # type: ignore[attr-defined]
-        if thread._consumer is None:
-            return
-        coordinator = thread._consumer._coordinator
-        if self._member and coordinator.member_id != self._member:
-            raise Fenced("the group does not know this worker any more")
-        if coordinator._coordination_task.done():  # else it would go on without ever being given anything
-            raise RuntimeError("the worker's membership in its group has ended")
-        self._member = coordinator.member_id
 
     def _task_of(self, offer: str) -> OffersTask | None:
         return self._offers.get(partition(offer, self.settings.layout.offer_partitions))

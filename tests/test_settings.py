@@ -1,8 +1,13 @@
-"""Settings: where they come from, what beats what, and how each option is explained."""
+"""Settings: where they come from, what beats what, and how each option is explained.
+
+Most commands run in this process, through the program's own entry: a process for each would mostly import.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -10,11 +15,11 @@ from pathlib import Path
 import click
 import pytest
 
-from ricochet.cli import ricochet
+from ricochet.cli import main, ricochet
 from ricochet.errors import RicochetError
 from ricochet.kafka_cli import topics
 from ricochet.settings import FILE_VARIABLE, PREFIX, Settings, load
-from tests.processes import ended, good, started
+from tests.processes import Ended, ended, environment, started
 
 VALUES: dict[str, tuple[str, str]] = {
     "state": ('"other.state"', "other.state"),
@@ -38,6 +43,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "advertise": ('"http://w1:8780"', "http://w1:8780"),
     "tables": ('"memory"', "memory"),
     "memory_mb": ("512", "512"),
+    "stalled_seconds": ("20", "20"),
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
@@ -51,10 +57,46 @@ VALUES: dict[str, tuple[str, str]] = {
 """For each setting a value as TOML has it, and as it is shown."""
 
 
-def in_force(folder: Path, env: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+class Here:
+    """Ricochet's commands run in this process, in a folder and with an environment as a child would have them."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def ended(self, *args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:
+        """Run a command to its end."""
+        with pytest.MonkeyPatch.context() as given:
+            given.chdir(cwd)
+            given.setattr(sys, "argv", ["ricochet", *args])
+            child = environment(env)
+            for name in os.environ.keys() - child.keys():
+                given.delenv(name)
+            for name, value in child.items():
+                given.setenv(name, value)
+            self._capsys.readouterr()
+            with pytest.raises(SystemExit) as end:
+                main()
+            said = self._capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return Ended(end.value.code, said.out, said.err)
+
+    def out(self, *args: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+        """Run a command that must end well, and give what it says."""
+        result = self.ended(*args, cwd=cwd, env=env)
+        assert result.code == 0, result
+        return result.out
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Here:
+    """Give a way to run commands here."""
+    return Here(capsys)
+
+
+def in_force(here: Here, folder: Path, env: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
     """Ask for the settings: each with its value and where that comes from."""
     shown = {}
-    for line in good("settings", cwd=folder, env=env).out.splitlines():
+    for line in here.out("settings", cwd=folder, env=env).splitlines():
         cells = [cell.strip() for cell in line.split("│")]
         if len(cells) == 6 and cells[1]:
             assert cells[4], f"{cells[1]} is not explained"
@@ -72,43 +114,43 @@ def in_environment(name: str) -> str:
     )
 
 
-def test_all_settings_are_shown_with_their_defaults(tmp_path: Path) -> None:
+def test_all_settings_are_shown_with_their_defaults(here: Here, tmp_path: Path) -> None:
     """`ricochet settings` lists every setting; without a file or variables all are defaults."""
-    shown = in_force(tmp_path)
+    shown = in_force(here, tmp_path)
     assert list(shown) == list(Settings.model_fields) == list(VALUES)
     assert {origin for _, origin in shown.values()} == {"default"}
     assert shown["host"] == ("127.0.0.1", "default")
     assert shown["port"] == ("8765", "default")
 
 
-def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
+def test_every_setting_can_stand_in_a_file(here: Here, tmp_path: Path) -> None:
     """`ricochet.toml` in the folder is read, and so is the file that RICOCHET_SETTINGS names, instead."""
     content = "".join(f"{name} = {value}\n" for name, (value, _) in VALUES.items())
     expected = {name: (shown, "file") for name, (_, shown) in VALUES.items()}
     (tmp_path / "ricochet.toml").write_text(content)
-    assert in_force(tmp_path) == expected
+    assert in_force(here, tmp_path) == expected
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "ricochet.toml").write_text("port = 1\n")
     named = {FILE_VARIABLE: str(tmp_path / "ricochet.toml")}
-    assert in_force(tmp_path / "elsewhere", named) == expected
+    assert in_force(here, tmp_path / "elsewhere", named) == expected
 
 
-def test_every_setting_can_stand_in_the_environment_and_beats_the_file(tmp_path: Path) -> None:
+def test_every_setting_can_stand_in_the_environment_and_beats_the_file(here: Here, tmp_path: Path) -> None:
     """A variable beats the file, for that setting alone."""
     (tmp_path / "ricochet.toml").write_text('port = 1\nhost = "127.0.0.9"\nlog_level = "debug"\n')
-    shown = in_force(tmp_path, {"RICOCHET_PORT": "2"})
+    shown = in_force(here, tmp_path, {"RICOCHET_PORT": "2"})
     assert shown["port"] == ("2", "environment")
     assert shown["host"] == ("127.0.0.9", "file")
     assert shown["offers_shown"] == ("50", "default")
     everything = {PREFIX + name.upper(): in_environment(name) for name in VALUES}
-    assert in_force(tmp_path, everything) == {name: (shown, "environment") for name, (_, shown) in VALUES.items()}
+    assert in_force(here, tmp_path, everything) == {name: (shown, "environment") for name, (_, shown) in VALUES.items()}
 
 
-def test_one_file_to_follow_needs_no_list(tmp_path: Path) -> None:
+def test_one_file_to_follow_needs_no_list(here: Here, tmp_path: Path) -> None:
     """A single path will do for `tail`, in the environment and in the file."""
-    assert in_force(tmp_path, {"RICOCHET_TAIL": "a b.jsonl"})["tail"] == ("a b.jsonl", "environment")
+    assert in_force(here, tmp_path, {"RICOCHET_TAIL": "a b.jsonl"})["tail"] == ("a b.jsonl", "environment")
     (tmp_path / "ricochet.toml").write_text('tail = "a b.jsonl"\n')
-    assert in_force(tmp_path)["tail"] == ("a b.jsonl", "file")
+    assert in_force(here, tmp_path)["tail"] == ("a b.jsonl", "file")
 
 
 def test_the_command_line_beats_the_environment_and_the_file(tmp_path: Path) -> None:
@@ -184,14 +226,14 @@ def test_what_is_wrong_in_the_environment_is_named(monkeypatch: pytest.MonkeyPat
         load()
 
 
-def test_secrets_are_hidden_and_reach_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_hidden_and_reach_the_client(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords are shown as stars, and given to Kafka's client in clear."""
     (tmp_path / "ca.pem").write_text("")
     (tmp_path / "ricochet.toml").write_text(
         '[kafka_options]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "PLAIN"\nsasl_plain_username = "ricochet"\n'
         'sasl_plain_password = "geheim"\nssl_cafile = "ca.pem"\nssl_check_hostname = false\n'
     )
-    shown = good("settings", cwd=tmp_path).out
+    shown = here.out("settings", cwd=tmp_path)
     assert "geheim" not in shown
     assert "sasl_plain_password=***" in "".join(shown.split())
     monkeypatch.chdir(tmp_path)
@@ -225,14 +267,14 @@ def test_the_hash_key_stands_in_a_setting_or_in_a_file(tmp_path: Path, monkeypat
         _ = load(hash_key_file=tmp_path / "short").hashing
 
 
-def test_wrong_settings_are_one_line_whatever_the_command(tmp_path: Path) -> None:
+def test_wrong_settings_are_one_line_whatever_the_command(here: Here, tmp_path: Path) -> None:
     """Each command that reads settings refuses wrong ones in one line."""
     (tmp_path / "good.toml").write_text("port = 1\n")
     (tmp_path / "ricochet.toml").write_text("bogus = 1\n")
-    for args in ("settings", "run --tail e", "report", "demo --for 1", "topics check", "doctor"):
-        assert "bogus" in ended(*args.split(), cwd=tmp_path).complaint()
+    for args in ("settings", "run --tail e", "report", "demo --for 1", "topics check", "worker", "doctor"):
+        assert "bogus" in here.ended(*args.split(), cwd=tmp_path).complaint()
     env = {"RICOCHET_PORT": "many", FILE_VARIABLE: "good.toml"}
-    assert "port" in ended("settings", cwd=tmp_path, env=env).complaint()
+    assert "port" in here.ended("settings", cwd=tmp_path, env=env).complaint()
 
 
 COMMANDS: list[tuple[str, click.Command]] = [
@@ -244,13 +286,13 @@ COMMANDS: list[tuple[str, click.Command]] = [
 
 def test_the_commands_are_those_of_this_version() -> None:
     """The commands that users may rely on are there."""
-    assert {"demo", "run", "replay", "report", "settings", "topics", "doctor"} <= set(ricochet.commands)
+    assert {"demo", "run", "worker", "replay", "report", "settings", "topics", "doctor"} <= set(ricochet.commands)
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name or "ricochet" for name, _ in COMMANDS])
-def test_every_command_and_option_is_explained(tmp_path: Path, name: str, command: click.Command) -> None:
+def test_every_command_and_option_is_explained(here: Here, tmp_path: Path, name: str, command: click.Command) -> None:
     """`--help` of each command says what it does and what each option is for."""
-    out = good(*name.split(), "--help", cwd=tmp_path).out
+    out = here.out(*name.split(), "--help", cwd=tmp_path)
     assert command.help
     assert " ".join(command.help.split())[:40] in " ".join(out.split())
     for parameter in command.params:
@@ -262,5 +304,6 @@ def test_every_command_and_option_is_explained(tmp_path: Path, name: str, comman
 
 
 def test_the_version_is_said(tmp_path: Path) -> None:
-    """`ricochet --version` names the package and its version."""
-    assert good("--version", cwd=tmp_path).out.split()[-2:] == ["ricochet", version("ricochet")]
+    """`ricochet --version` names the package and its version, in a process of its own."""
+    said = ended("--version", cwd=tmp_path)
+    assert (said.code, said.out.split()) == (0, ["ricochet", version("ricochet")])
