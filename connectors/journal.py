@@ -11,13 +11,13 @@
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connectors.connector import Root
+from connectors.database import Database
 
 Kind = Literal["post", "share", "quote", "reply", "follow"]
 
@@ -72,12 +72,10 @@ class Journal:
     """The journal at `path`, made if it is not there. `own` are the employer's accounts and posts."""
 
     def __init__(self, path: Path, own: Iterable[str] = ()) -> None:
-        self._path = path
-        with self._trouble():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-            self._open_schema()
-            row = self._db.execute("SELECT cursor, heard FROM cursor").fetchone()
+        self._file = open_file(path)
+        with self._file.use() as db:
+            _open_schema(db, path)
+            row = db.execute("SELECT cursor, heard FROM cursor").fetchone()
         self._saved: tuple[str | None, int | None] = row or (None, None)
         self._position = self._saved
         self._open = _Page()
@@ -155,18 +153,16 @@ class Journal:
         """All posts, shares, quotes and replies of an account, by id."""
         if account in self._forgotten:
             return []
-        with self._trouble():
-            rows = self._db.execute("SELECT id, kind, account, at, root, offer FROM entry WHERE account = ?", [account])
+        with self._file.use() as db:
+            rows = db.execute("SELECT id, kind, account, at, root, offer FROM entry WHERE account = ?", [account])
             found = {entry.id: entry for entry in map(Entry._make, rows)}
         found |= {entry.id: entry for entry in self._entries.values() if entry.account == account}
         return [found[id] for id in sorted(found) if found[id].kind != "follow"]
 
     def roots(self, since_ms: int) -> list[Root]:
         """The posts of offers that are not older, the newest first."""
-        with self._trouble():
-            rows = self._db.execute(
-                "SELECT id, offer, account, at FROM entry WHERE at >= ? AND kind = 'post'", [since_ms]
-            )
+        with self._file.use() as db:
+            rows = db.execute("SELECT id, offer, account, at FROM entry WHERE at >= ? AND kind = 'post'", [since_ms])
             found = {row[0]: Root(*row) for row in rows}
         for entry in self._entries.values():
             if entry.kind == "post" and entry.at >= since_ms:
@@ -204,7 +200,7 @@ class Journal:
         pages = [self._waiting[place] for place in range(number - self._first)]
         if not pages:
             return
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for page in pages:
                 db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", _rows(page))
                 db.executemany("INSERT OR REPLACE INTO gone VALUES (?, ?, ?)", page.gone.values())
@@ -241,57 +237,46 @@ class Journal:
     def prune(self, before_ms: int) -> None:
         """Drop what is older, but not the employer's own posts: their names stay readable for good."""
         own = ", ".join("?" * len(self._own_accounts))
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute(f"DELETE FROM entry WHERE at < ? AND account NOT IN ({own})", [before_ms, *self._own_accounts])
 
     def forget(self, account: str) -> None:
         """Erase an account at once: what it wrote, its follows and those of it."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             _erase(db, account)
 
     def close(self) -> None:
         """Close the file. What is not saved is taken back."""
-        self._db.close()
-
-    def _open_schema(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise JournalError(f"{self._path}: written by a newer version of Ricochet")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last save back, never half of one
-        self._db.execute("PRAGMA secure_delete = ON")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        self._file.close()
 
     def _load_own(self) -> None:
         marks = ", ".join("?" * len(self._own_accounts))
         query = f"SELECT id FROM entry WHERE account IN ({marks}) AND kind IN ('post', 'quote', 'reply')"
-        with self._trouble():
-            self.own.update(row[0] for row in self._db.execute(query, self._own_accounts))
+        with self._file.use() as db:
+            self.own.update(row[0] for row in db.execute(query, self._own_accounts))
 
     def _one(self, query: str, *values: str) -> tuple | None:  # type: ignore[type-arg]  # a row of any shape
-        with self._trouble():
-            row: tuple | None = self._db.execute(query, values).fetchone()  # type: ignore[type-arg]
+        with self._file.use() as db:
+            row: tuple | None = db.execute(query, values).fetchone()  # type: ignore[type-arg]
             return row
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._trouble():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
-    @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        """What goes wrong with the file, in a line."""
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._path}: {error}") from None
+def open_file(path: Path) -> Database:
+    """Open a file in the folder of the journals, which is made if it is not there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(f"{path}: {error}") from None
+    return Database(path, JournalError)
+
+
+def _open_schema(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > _VERSION:
+        raise JournalError(f"{path}: written by a newer version of Ricochet")
+    db.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last save back, never half of one
+    if version == 0:
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
 
 
 def _rows(page: _Page) -> Iterable[Entry]:

@@ -11,15 +11,13 @@ it follows may tell its parent; who follows it, the parents of later ones and th
 
 import math
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connectors.connector import Prices
-from connectors.journal import JournalError
+from connectors.journal import open_file
 from spread.events import DAY_MS, AnyEvent, Forget, Post, Quote, Share
 
 Side = Literal["follows", "followed_by"]
@@ -83,35 +81,33 @@ class Lookups:
     """
 
     def __init__(self, path: Path, expiry_ms: int) -> None:
-        self._path, self._expiry_ms = path, expiry_ms
-        self._lock = threading.RLock()
-        with self._trouble():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA secure_delete = ON")
-            self._db.executescript(_SCHEMA)
+        self._file, self._expiry_ms = open_file(path), expiry_ms
+        with self._file.use() as db:
+            db.executescript(_SCHEMA)
 
     def saw(self, events: Iterable[AnyEvent]) -> None:
         """Take note of who shared, and of who is to be forgotten."""
-        with self._trouble():
-            for event in events:
-                if isinstance(event, Post | Share | Quote):
-                    self._add(event)
-                elif isinstance(event, Forget):
-                    self.forget(event.actor)
+        told = [event for event in events if isinstance(event, Post | Share | Quote | Forget)]
+        if not told:
+            return
+        with self._file.transaction() as db:
+            for event in told:
+                if isinstance(event, Forget):
+                    _forget(db, event.actor)
+                else:
+                    _add(db, event)
 
     def uncounted(self, now: int, most: int) -> list[str]:
         """Accounts whose follower count is not known, or has expired."""
         query = "SELECT account FROM candidate WHERE counted IS NULL OR counted < ? ORDER BY rank, account LIMIT ?"
-        with self._trouble():
-            return [row[0] for row in self._db.execute(query, [now - self._expiry_ms, most])]
+        with self._file.use() as db:
+            return [row[0] for row in db.execute(query, [now - self._expiry_ms, most])]
 
     def counted(self, counts: dict[str, int], asked: Iterable[str], now: int) -> None:
         """Keep the follower counts of those that were asked for; some may be gone."""
-        with self._trouble():
+        with self._file.transaction() as db:
             for account in asked:
-                self._db.execute(
+                db.execute(
                     "UPDATE candidate SET counted = ?, followers = coalesce(?, followers) WHERE account = ?",
                     [now, counts.get(account), account],
                 )
@@ -119,57 +115,54 @@ class Lookups:
     def unlisted(self, now: int) -> list[Candidate]:
         """Accounts whose lists are not known, or have expired, in the order in which they are worth asking for."""
         query = "SELECT account, root, rank, has_parent, followers FROM candidate WHERE listed IS NULL OR listed < ?"
-        with self._trouble():
-            rows = self._db.execute(query, [now - self._expiry_ms])
+        with self._file.use() as db:
+            rows = db.execute(query, [now - self._expiry_ms])
             return in_order(Candidate(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows)
 
     def listed(self, account: str, now: int) -> None:
         """Note that the lists of an account were had."""
-        with self._trouble():
-            self._db.execute("UPDATE candidate SET listed = ? WHERE account = ?", [now, account])
+        with self._file.use() as db:
+            db.execute("UPDATE candidate SET listed = ? WHERE account = ?", [now, account])
 
     def spend(self, now: int, money: float) -> None:
         """Note a call before it is made: what fails on the way is paid for all the same."""
-        with self._trouble():
-            self._db.execute(
+        with self._file.use() as db:
+            db.execute(
                 "INSERT INTO spent VALUES (?, 1, ?) ON CONFLICT DO UPDATE SET calls = calls + 1, money = money + ?",
                 [now // DAY_MS, money, money],
             )
 
     def repay(self, now: int, money: float) -> None:
         """Take back what a call did not cost in the end."""
-        with self._trouble():
-            self._db.execute("UPDATE spent SET money = max(0, money - ?) WHERE day = ?", [money, now // DAY_MS])
+        with self._file.use() as db:
+            db.execute("UPDATE spent SET money = max(0, money - ?) WHERE day = ?", [money, now // DAY_MS])
 
     def left(self, now: int, daily: Budget) -> Budget:
         """What is left of the day's budget."""
-        with self._trouble():
-            row = self._db.execute("SELECT calls, money FROM spent WHERE day = ?", [now // DAY_MS]).fetchone()
+        with self._file.use() as db:
+            row = db.execute("SELECT calls, money FROM spent WHERE day = ?", [now // DAY_MS]).fetchone()
         calls, money = row or (0, 0.0)
         return Budget(daily.calls - calls, daily.money - money)
 
     def forget(self, account: str) -> None:
         """Erase an account."""
-        with self._trouble():
-            self._db.execute("DELETE FROM candidate WHERE account = ?", [account])
+        with self._file.use() as db:
+            _forget(db, account)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._file.close()
 
-    def _add(self, act: Post | Share | Quote) -> None:
-        rank = self._db.execute("SELECT count(*) FROM candidate WHERE root = ?", [act.root]).fetchone()[0]
-        has_parent = isinstance(act, Post) or act.via is not None
-        self._db.execute(
-            "INSERT INTO candidate (account, root, rank, has_parent, followers) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET followers = coalesce(excluded.followers, followers)",
-            [act.actor, act.root, rank, has_parent, act.followers],
-        )
 
-    @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._path}: {error}") from None
+def _add(db: sqlite3.Connection, act: Post | Share | Quote) -> None:
+    rank = db.execute("SELECT count(*) FROM candidate WHERE root = ?", [act.root]).fetchone()[0]
+    has_parent = isinstance(act, Post) or act.via is not None
+    db.execute(
+        "INSERT INTO candidate (account, root, rank, has_parent, followers) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET followers = coalesce(excluded.followers, followers)",
+        [act.actor, act.root, rank, has_parent, act.followers],
+    )
+
+
+def _forget(db: sqlite3.Connection, account: str) -> None:
+    db.execute("DELETE FROM candidate WHERE account = ?", [account])
