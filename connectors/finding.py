@@ -4,7 +4,6 @@ A list comes as `ties`, whole and marked complete, or as far as the budget reach
 before it is made; an account counts as looked up once its events are safe.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,19 +12,14 @@ from typing import Final, TypeVar
 
 from tenacity import (
     RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random,
     wait_random_exponential,
 )
 
-from connectors.connector import Declaration, Finder, NotConnected, RateLimited, Refused
+from connectors.connector import Declaration, Finder, NotConnected, Refused
 from connectors.door import DoorError
 from connectors.journal import JournalError
+from connectors.lasting import Lasting, Log, Sink, guarded
 from connectors.lookups import Budget, Candidate, Lookups, Side, cost, sides
-from connectors.runner import Log, Sink, guarded
 from spread.events import MAX_BATCH, AnyEvent, Profile, Ties
 
 _IDLE_S: Final = 2.0
@@ -51,7 +45,7 @@ class Findings:
     why: str = ""
 
 
-class Finding:
+class Finding(Lasting):
     """Looks up what `lookups` has as worth it, at most `daily` a day."""
 
     def __init__(
@@ -65,44 +59,16 @@ class Finding:
         log: Log,
         wait_s: float = 1.0,
     ) -> None:
+        super().__init__(f"look-ups {declared.name}", open_sink, wait_random_exponential(multiplier=wait_s, max=300))
         assert declared.prices is not None  # it has a finder
         self.findings = Findings(declared.name)
         self._network, self._prices = declared.network, declared.prices
         self._finder, self._lookups, self._daily = finder, lookups, daily
-        self._open_sink, self._log = open_sink, log
-        self._full_jitter = wait_random_exponential(multiplier=wait_s, max=300)
-        self._sink: Sink | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"look-ups {declared.name}", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 20.0) -> bool:
-        """End; a look-up that is under way is left. Whether the thread has ended."""
-        self._stop.set()
-        self._thread.join(timeout_s / 2)
-        if self._thread.is_alive() and self._sink is not None:
-            self._sink.close()
-        self._thread.join(timeout_s / 2)
-        return not self._thread.is_alive()
+        self._log = log
 
     def _run(self) -> None:
-        tries = Retrying(
-            wait=self._wait,
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            retry=retry_if_exception_type((NotConnected, RateLimited)),
-            before_sleep=self._before_wait,
-            reraise=True,
-        )
         try:
-            for attempt in tries:
-                with attempt:
-                    self._session(attempt.retry_state)
-        except (NotConnected, RateLimited):
-            pass  # told to stop while it waited
+            self._persist()
         except (Refused, JournalError) as error:
             self.findings.why = str(error)
             self._log.error("no more look-ups", connector=self.findings.name, why=str(error))
@@ -226,17 +192,9 @@ class Finding:
         self._sink.publish(events)
         self._sink.flush(_FLUSH_S)
 
-    def _wait(self, tries: RetryCallState) -> float:
-        error = tries.outcome and tries.outcome.exception()
-        after_s = error.after_s if isinstance(error, NotConnected | RateLimited) else None
-        return self._full_jitter(tries) if after_s is None else after_s + wait_random(0, 1)(tries)
-
-    def _before_wait(self, tries: RetryCallState) -> None:
-        error = tries.outcome and tries.outcome.exception()
+    def _waits(self, error: BaseException | None, seconds: float) -> None:
         self.findings.why = str(error)
-        self._log.warning(
-            "look-ups wait", connector=self.findings.name, why=str(error), wait_s=round(tries.upcoming_sleep, 1)
-        )
+        self._log.warning("look-ups wait", connector=self.findings.name, why=str(error), wait_s=round(seconds, 1))
 
     def _drop_sink(self) -> None:
         if self._sink is not None:

@@ -4,25 +4,18 @@
   index change in the journal in one transaction, at most once a second, and the pages' acks are called.
 - A connector that failed is closed and connected again at the cursor behind the last page read: what is on its way in
   the sink stays so. A sink that failed is opened anew, and everything begins again at the last cursor saved.
-- Between two tries it waits with full jitter, and as long as the network says where it does. A page that was read
-  begins the count anew.
+- How it waits between two tries is said in `connectors.lasting`. A page that was read begins the count anew.
 - What is on its way is bounded by the sink, which lets `publish` wait; then nothing is read either.
 """
 
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from tenacity import (
     RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random,
     wait_random_exponential,
 )
 
@@ -30,7 +23,6 @@ from connectors.completion import Completion
 from connectors.connector import (
     Blind,
     Connector,
-    ConnectorError,
     CursorRejected,
     NotConnected,
     Page,
@@ -39,6 +31,7 @@ from connectors.connector import (
 )
 from connectors.door import DoorError
 from connectors.journal import Journal, JournalError
+from connectors.lasting import Lasting, Log, Sink, guarded, place
 from spread.events import AnyEvent, Gap, Rejected
 
 READ_S: Final = 0.5
@@ -48,19 +41,6 @@ _FLUSH_S: Final = 10.0
 _DAY_S: Final = 86_400
 
 _T = TypeVar("_T")
-
-
-class Sink(Protocol):
-    """Where events become safe, as `connectors.door.Door`. What fails is a `DoorError`; then it takes nothing more."""
-
-    def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
-        """Take events in; `on_safe` is called, in any thread, once these and all before are safe."""
-
-    def flush(self, timeout_s: float | None = None) -> None:
-        """Wait until all is safe."""
-
-    def close(self) -> None:
-        """Let go of what is not safe."""
 
 
 @dataclass
@@ -89,20 +69,7 @@ class Status:
         return None if self.state == "reading" else f"{self.name}: {self.state}{self.why and f', {self.why}'}"
 
 
-class Log(Protocol):
-    """What a runner tells, as structlog takes it."""
-
-    def info(self, event: str, **more: object) -> object:
-        """Something normal."""
-
-    def warning(self, event: str, **more: object) -> object:
-        """Something that a person may want to know."""
-
-    def error(self, event: str, **more: object) -> object:
-        """Something that a person has to act on."""
-
-
-class Runner:
+class Runner(Lasting):
     """Runs `connector` in a thread of its own, from `start` until `stop` or until a person has to act.
 
     `open_sink` opens what events go through, and may raise `DoorError`. `wait_s` is the first wait at most; `saw` is
@@ -123,52 +90,23 @@ class Runner:
         saw: Callable[[list[AnyEvent]], None] = lambda _: None,
     ) -> None:
         declared = connector.declared
+        super().__init__(
+            f"connector {declared.name}",
+            open_sink,
+            wait_random_exponential(multiplier=wait_s, max=longest_wait_s),
+            wait_random_exponential(multiplier=30 * wait_s, max=15 * longest_wait_s),
+        )
         self.status = Status(declared.name, declared.network, heard_ms=journal.heard)
         self._connector, self._journal, self._completion = connector, journal, completion
-        self._open_sink, self._log = open_sink, log
-        self._retention_ms, self._saw = retention_ms, saw
-        self._full_jitter = wait_random_exponential(multiplier=wait_s, max=longest_wait_s)
-        self._after_limit = wait_random_exponential(multiplier=30 * wait_s, max=15 * longest_wait_s)
-        self._sink: Sink | None = None
-        self._stop = threading.Event()
+        self._log, self._retention_ms, self._saw = log, retention_ms, saw
         self._safe = 0
         """The last page that is safe; set in any thread."""
         self._acks: deque[tuple[int, Callable[[], None]]] = deque()
         self._saved_at = self._pruned_at = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"connector {declared.name}", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._thread.is_alive()
-
-    def stop(self, timeout_s: float = 2 * _FLUSH_S) -> bool:
-        """End, with what was read safe and saved if that is possible in time; whether the thread has ended."""
-        self._stop.set()
-        self._thread.join(timeout_s / 2)
-        if self._thread.is_alive() and self._sink is not None:
-            self._sink.close()  # it waits in publish
-        self._thread.join(timeout_s / 2)
-        return not self._thread.is_alive()
 
     def _run(self) -> None:
-        sessions = Retrying(
-            wait=self._wait,
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            retry=retry_if_exception_type((NotConnected, RateLimited)),
-            before_sleep=self._before_wait,
-            reraise=True,
-        )
         try:
-            for attempt in sessions:
-                with attempt:
-                    self._session(attempt.retry_state)
-        except (NotConnected, RateLimited):
-            pass  # told to stop while it waited
+            self._persist()
         except Refused as error:
             self._end("refused", str(error))
             return
@@ -176,7 +114,7 @@ class Runner:
             self._end("failed", str(error))
             return
         except Exception as error:  # a defect: it has to show, and must not take the others along
-            self._end("failed", _place(error))
+            self._end("failed", place(error))
             return
         finally:
             self._close()
@@ -296,16 +234,7 @@ class Runner:
             self._stop.wait(min(left, READ_S))
             self._save()
 
-    def _wait(self, tries: RetryCallState) -> float:
-        """Seconds until the next try."""
-        error = tries.outcome and tries.outcome.exception()
-        after_s = error.after_s if isinstance(error, NotConnected | RateLimited) else None
-        if after_s is not None:
-            return after_s + wait_random(0, 1)(tries)
-        return (self._after_limit if isinstance(error, RateLimited) else self._full_jitter)(tries)
-
-    def _before_wait(self, tries: RetryCallState) -> None:
-        error = tries.outcome and tries.outcome.exception()
+    def _waits(self, error: BaseException | None, seconds: float) -> None:
         limited = isinstance(error, RateLimited)
         self.status.state, self.status.why = "waiting", str(error)
         self.status.rate_limits += limited
@@ -314,7 +243,7 @@ class Runner:
             "rate limited" if limited else "not connected",
             connector=self.status.name,
             why=str(error),
-            wait_s=round(tries.upcoming_sleep, 1),
+            wait_s=round(seconds, 1),
         )
 
     def _drop_sink(self) -> None:
@@ -339,25 +268,3 @@ class Runner:
     def _end(self, state: str, why: str) -> None:
         self.status.state, self.status.why = state, why
         self._log.error(state, connector=self.status.name, why=why)
-
-
-def guarded(call: Callable[[], _T]) -> _T:
-    """Call a connector. An error of no kind that the contract knows is a lost connection.
-
-    Its text is not told, since it may hold an address with a token in it.
-    """
-    try:
-        return call()
-    except (ConnectorError, DoorError, JournalError):
-        raise
-    except Exception as error:
-        raise NotConnected(_place(error)) from None
-
-
-def _place(error: BaseException) -> str:
-    """The kind of an error and where it came up, without its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
-    return f"{type(error).__name__}{where}"

@@ -12,8 +12,9 @@ from connectors.completion import Completion
 from connectors.connector import Connector, ConnectorError, Options, Root
 from connectors.finding import Finding, Findings
 from connectors.journal import Journal, JournalError
+from connectors.lasting import Sink
 from connectors.lookups import Budget, Lookups
-from connectors.runner import Runner, Sink, Status
+from connectors.runner import Runner, Status
 from connectors.webhook import Hook
 from ricochet import receiver, web
 from ricochet.errors import RicochetError

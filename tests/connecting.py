@@ -21,7 +21,8 @@ from connectors.completion import Completion
 from connectors.connector import Connector, Known, Root
 from connectors.door import Door
 from connectors.journal import Journal
-from connectors.runner import Log, Runner, Sink
+from connectors.lasting import Log, Sink
+from connectors.runner import Runner
 from spread.events import AnyEvent
 from spread.hashing import Hashing
 from tests.processes import until
