@@ -68,33 +68,12 @@ class Completion:
             kind, root, offer = "post", seen.id, matched
         else:
             return []
+        act = self._act(seen, source, offer, root)
         event: AnyAct
         if kind == "post":
-            event = Post(
-                v=1,
-                id=seen.id,
-                network=self._network,
-                at=seen.at,
-                source=source,
-                actor=seen.actor,
-                offer=offer,
-                root=root,
-                followers=seen.followers,
-                role="company" if seen.actor in self._journal.own else None,
-            )
+            event = Post(**act, role="company" if seen.actor in self._journal.own else None)
         else:
-            event = (Quote if kind == "quote" else Reply)(
-                v=1,
-                id=seen.id,
-                network=self._network,
-                at=seen.at,
-                source=source,
-                actor=seen.actor,
-                offer=offer,
-                root=root,
-                followers=seen.followers,
-                via=via or root,
-            )
+            event = (Quote if kind == "quote" else Reply)(**act, via=via or root)
         return self._noted(event, kind)
 
     def _answered(self, seen: Authored) -> Entry | None:
@@ -108,19 +87,21 @@ class Completion:
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.
         via = seen.via or (seen.of if seen.of != above.root else None)
-        event = Share(
-            v=1,
-            id=seen.id,
-            network=self._network,
-            at=seen.at,
-            source=source,
-            actor=seen.actor,
-            offer=above.offer,
-            root=above.root,
-            followers=seen.followers,
-            via=via,
-        )
-        return self._noted(event, "share")
+        return self._noted(Share(**self._act(seen, source, above.offer, above.root), via=via), "share")
+
+    def _act(self, seen: Authored | Shared, source: str, offer: str, root: str) -> dict[str, Any]:
+        """The fields that posts, shares, quotes and replies have in common."""
+        return {
+            "v": 1,
+            "id": seen.id,
+            "network": self._network,
+            "at": seen.at,
+            "source": source,
+            "actor": seen.actor,
+            "offer": offer,
+            "root": root,
+            "followers": seen.followers,
+        }
 
     def _noted(self, event: AnyAct, kind: Kind) -> list[AnyEvent]:
         """An act, kept in the index; with its deletion if that came first."""
