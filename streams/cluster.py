@@ -33,7 +33,7 @@ class Cluster:
 
     def __init__(self, servers: str, options: Mapping[str, Any] | None = None) -> None:
         self.servers = servers
-        with self._trouble():
+        with trouble(self.servers):
             self._admin = KafkaAdminClient(
                 bootstrap_servers=servers, bootstrap_timeout_ms=_CONNECT_MS, client_id="ricochet", **(options or {})
             )
@@ -52,7 +52,7 @@ class Cluster:
 
     def brokers(self) -> int:
         """How many brokers there are."""
-        with self._trouble():
+        with trouble(self.servers):
             return len(self._admin.describe_cluster()["brokers"])
 
     def create(self, topics: Sequence[Topic]) -> list[str]:
@@ -61,7 +61,7 @@ class Cluster:
         Raises `ClusterError` where it is refused, for instance for more replicas than there are brokers. Whatever
         else is wrong with a topic that exists is left as it is; `check` tells.
         """
-        with self._trouble():
+        with trouble(self.servers):
             found = self._describe(topics)
             new: dict[str, dict[str, Any]] = {
                 topic.name: {
@@ -91,7 +91,7 @@ class Cluster:
 
     def check(self, topics: Sequence[Topic]) -> list[str]:
         """What makes it impossible or unsafe to work with these topics, a line each; none if all is well."""
-        with self._trouble():
+        with trouble(self.servers):
             found = self._describe(topics)
             configs = self._configs([topic for topic in topics if topic.name in found])
         return [
@@ -102,7 +102,7 @@ class Cluster:
 
     def differences(self, topics: Sequence[Topic]) -> list[str]:
         """Where topics that exist keep things otherwise than the settings say, a line each: no reason not to work."""
-        with self._trouble():
+        with trouble(self.servers):
             here = [topic for topic in topics if topic.name in self._describe(topics)]
             return [
                 f"topic {topic.name} has {name}={is_}, the settings say {should}; `ricochet topics create` sets it"
@@ -112,7 +112,7 @@ class Cluster:
 
     def partitions(self, topic: str) -> int | None:
         """How many partitions a topic has, None if there is no such topic."""
-        with self._trouble():
+        with trouble(self.servers):
             found = self._admin.describe_topics([topic])[0]
             return None if found["error_code"] else len(found["partitions"])
 
@@ -131,7 +131,7 @@ class Cluster:
 
     def members(self, group: str) -> int:
         """How many processes are in a consumer group."""
-        with self._trouble():
+        with trouble(self.servers):
             return len(_patiently(lambda: self._admin.describe_groups([group])[group]["members"]))
 
     def clock_ahead(self) -> tuple[int, int] | None:
@@ -154,7 +154,7 @@ class Cluster:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The offset up to which a consumer group has committed each partition; without those it has not."""
-        with self._trouble():
+        with trouble(self.servers):
             offsets = _patiently(lambda: self._admin.list_group_offsets(group)[group])
         return {
             place.partition: found.offset
@@ -164,7 +164,7 @@ class Cluster:
 
     def _offsets(self, topic: str, partitions: int, which: Any) -> dict[int, Any]:
         asked = {TopicPartition(topic, number): which for number in range(partitions)}
-        with self._trouble():
+        with trouble(self.servers):
             return {place.partition: at for place, at in self._admin.list_partition_offsets(asked).items()}
 
     def _describe(self, topics: Sequence[Topic]) -> dict[str, Any]:
@@ -188,12 +188,14 @@ class Cluster:
                 if (is_ := configs[topic.name].get(name, "unknown")) != should:
                     yield topic, name, is_, should
 
-    @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        try:
-            yield
-        except (KafkaError, OSError) as error:  # a certificate that can't be read is an OSError
-            raise ClusterError(f"Kafka at {self.servers}: {_reason(error)}") from None
+
+@contextmanager
+def trouble(servers: str) -> Iterator[None]:
+    """Say in one line what Kafka, or the way to it, does not do."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:  # a certificate that can't be read is an OSError
+        raise ClusterError(f"Kafka at {servers}: {_reason(error)}") from None
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:

@@ -1,18 +1,16 @@
 """The job offers in the compacted topic `offers`: a message for each offer, the newest of an id counts."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 
 from spread.partition import partition
 from spread.registry import JobOffer
-from streams.cluster import ClusterError
+from streams.cluster import trouble
 from streams.topics import OFFERS, Layout
 
 _CONNECT_MS: Final = 10_000
@@ -31,7 +29,7 @@ class OfferTopic:
         self._topic = layout.name(OFFERS)
         self._places = [TopicPartition(self._topic, number) for number in range(layout.partitions(OFFERS))]
         self._is_read = False
-        with self._trouble():
+        with trouble(self._servers):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=servers,
                 bootstrap_timeout_ms=_CONNECT_MS,
@@ -57,7 +55,7 @@ class OfferTopic:
 
         The first time it waits until all is read that is there; then never.
         """
-        with self._trouble():
+        with trouble(self._servers):
             if self._is_read:
                 return self._poll(0)
             found: dict[str, JobOffer | None] = {}
@@ -69,7 +67,7 @@ class OfferTopic:
 
     def write(self, offers: Iterable[JobOffer]) -> None:
         """Write offers in place of what was known of them; returns once Kafka has acknowledged them all."""
-        with self._trouble():
+        with trouble(self._servers):
             producer = KafkaProducer(
                 bootstrap_servers=self._servers,
                 bootstrap_timeout_ms=_CONNECT_MS,
@@ -113,11 +111,3 @@ class OfferTopic:
                 if offer is None or offer.id == id:
                     found[id] = offer
         return found
-
-    @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        try:
-            yield
-        except (KafkaError, OSError) as error:  # a certificate that can't be read is an OSError
-            why = " ".join(map(str, error.args)) or type(error).__name__
-            raise ClusterError(f"Kafka at {self._servers}: {why}") from None
