@@ -57,6 +57,11 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
     except Fenced as error:
         log.error("fenced", place=place.name, why=str(error))
         return FENCED
+    except RicochetError:
+        raise
+    except Exception as error:
+        log.exception("ended by an error", place=place.name, why=str(error))
+        return 1
     finally:
         place.lock.close()
     return 0

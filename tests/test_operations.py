@@ -1,0 +1,272 @@
+"""What docs/operations.md says can be done and survived, tried on real brokers and workers; and its table of lines."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from ricochet.settings import PREFIX, Settings
+from streams.topics import OFFERS_TABLE, PEOPLE_TABLE, Layout
+from tests import broker
+from tests.brokers import cluster
+from tests.crew import Crew, assert_same, crew, embedded, offers_of
+from tests.crowd import crowd
+from tests.installation import ROOT, env_file
+from tests.processes import Child, ended, until
+
+PAGE = ROOT / "docs/operations.md"
+KEY = "a key of this test"
+
+
+def not_ready(child: Child, why: str) -> None:
+    """Wait until a worker says that it is not ready, and why."""
+
+    def says() -> bool:
+        answer = child.get("/readyz")
+        return (answer.status_code, answer.text.strip()) == (503, why)
+
+    until(says, f"{why}: {child.said}", every_s=0.2)
+
+
+# What may be lost
+
+
+def test_one_of_three_brokers_is_lost_for_good(brokers_of_its_own: None, tmp_path: Path) -> None:
+    """With replication 3, a broker and its disk go while events flow, and nothing is lost; workers start without it.
+
+    Where more brokers must take a write than there are, a worker is stalled, and goes on once there are enough.
+    """
+    lines = crowd(21, 9_000)
+    settings = {f"{PREFIX}REPLICATION": "3", f"{PREFIX}STALLED_SECONDS": "2"}
+    with (
+        cluster(env_file(ROOT / "replicated.env"), tmp_path / "brokers") as (servers, nodes),
+        crew(servers, "", tmp_path, settings) as hands,
+    ):
+        hands.start(), hands.start()
+        hands.send(lines[:4_000])
+        until(lambda: hands.events() > 1_000, "events", every_s=0.1)
+        name, lost = next(iter(nodes.items()))
+        assert lost.end(signal.SIGKILL) == -signal.SIGKILL
+        shutil.rmtree(tmp_path / "brokers" / name)
+        hands.send(lines[4_000:7_000])
+        third = hands.start()
+        hands.caught_up()
+        must_be_in_sync(servers, 3)
+        hands.send(lines[7_000:])
+        not_ready(third, "stalled: the last flush was long ago")
+        must_be_in_sync(servers, 2)
+        hands.ready(third)
+        hands.caught_up()
+        assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def must_be_in_sync(servers: str, brokers: int) -> None:
+    """Have the tables' changelogs take what so many brokers take alone."""
+    with broker.admin(servers) as client:
+        for table in (PEOPLE_TABLE, OFFERS_TABLE):
+            name, config = Layout().changelog(table), {"min.insync.replicas": str(brokers)}
+            client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, config)])
+
+
+def test_a_lost_data_folder_is_made_again(hands: Crew, tmp_path: Path) -> None:
+    """Workers whose tables are gone have them again from Kafka: the answer is the same."""
+    lines = crowd(22, 5_000)
+    hands.start(), hands.start()
+    hands.send(lines)
+    hands.caught_up()
+    for child in [*hands.hands]:
+        hands.kill(child)
+    shutil.rmtree(hands.env["RICOCHET_DATA"])
+    hands.ready(hands.start())
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def test_a_backup_is_restored(own_broker: broker.Broker, tmp_path: Path) -> None:
+    """Kafka put back has the answer of then, later tables are refused, and what came since can be brought again."""
+    lines = crowd(23, 8_000)
+    then, since = lines[:5_000], lines[5_000:]
+    with crew(own_broker.bootstrap, "", tmp_path) as hands:
+        hands.start(), hands.start()
+        hands.send(then)
+        hands.caught_up()
+        stop(hands, own_broker)
+        shutil.copytree(own_broker.kept, tmp_path / "backup")
+        own_broker.start()
+        hands.start(), hands.start()
+        hands.send(since)
+        hands.caught_up()
+        assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+        stop(hands, own_broker)
+        shutil.rmtree(own_broker.kept)
+        shutil.copytree(tmp_path / "backup", own_broker.kept)
+        own_broker.start()
+        later = hands.start()
+        assert later.ends() == 2, later.said
+        assert "tables are ahead of Kafka" in later.said[-1]
+        assert later.said[-1].startswith(f"ricochet: {tmp_path / 'data' / '1'}: ")
+        hands.gone(later)
+        shutil.rmtree(hands.env["RICOCHET_DATA"])
+        hands.start(), hands.start()
+        hands.caught_up()
+        assert_same(hands.report(offers_of(then)), embedded(then, tmp_path))
+        hands.send(since)
+        hands.caught_up()
+        assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def stop(hands: Crew, kafka: broker.Broker) -> None:
+    """Stop everything in good order."""
+    for child in [*hands.hands]:
+        hands.stop(child)
+    kafka.stop()
+
+
+# What can't be changed in place
+
+
+def test_more_partitions_are_a_new_prefix(hands: Crew, kafka: str, prefix: str, tmp_path: Path) -> None:
+    """A wider installation beside the old one, filled from the archive, gives the same report and edges."""
+    lines = crowd(24, 4_000)
+    hands.start()
+    hands.send(lines)
+    hands.caught_up()
+    wanted = embedded(lines, tmp_path)
+    assert_same(hands.report(offers_of(lines)), wanted)
+    wider = {"RICOCHET_SOCIAL_PARTITIONS": "9", "RICOCHET_OFFER_PARTITIONS": "6"}
+    (folder := tmp_path / "wider").mkdir()
+    with crew(kafka, f"{prefix}v2-", folder, wider) as more:
+        more.start(), more.start()
+        archive = tmp_path / "events.jsonl"
+        more.command("replay", archive, "--to", "kafka", "--report", "report", "--edges", "edges")
+        report = (folder / "report").read_bytes().splitlines(keepends=True)
+        assert_same((b"".join(report[:-1]), (folder / "edges").read_bytes()), wanted)
+    assert_same(hands.report(offers_of(lines)), wanted)
+
+
+def test_a_lost_hash_key_is_the_end_of_an_installation(kafka: str, prefix: str, tmp_path: Path) -> None:
+    """Without the key all is answered as before; under another one everybody counts twice, but not in a new prefix."""
+    (tmp_path / "events.jsonl").write_bytes(b"".join(crowd(25, 1_500)))
+    replay = ("replay", tmp_path / "events.jsonl", "--to", "kafka", "--report", "-")
+
+    def totals(out: str) -> dict[str, tuple[int, int]]:
+        lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        return {one["offer"]: (one["nodes"], one["participants"]) for one in lines if one["type"] == "offer"}
+
+    with crew(kafka, prefix, tmp_path, {f"{PREFIX}HASH_KEY": KEY}) as hands:
+        worker = hands.start()
+        before = totals(hands.command(*replay).out)
+        assert all(before.values())
+        hands.stop(worker)
+        del hands.env[f"{PREFIX}HASH_KEY"]
+        hands.ready(hands.start())
+        assert totals(hands.report(before)[0].decode()) == before
+        hands.env[f"{PREFIX}HASH_KEY"] = "another key of it"
+        twice = totals(hands.command(*replay).out)
+        assert twice == {id: (2 * nodes, 2 * people) for id, (nodes, people) in before.items()}
+    (folder := tmp_path / "anew").mkdir()
+    with crew(kafka, f"{prefix}anew-", folder, {f"{PREFIX}HASH_KEY": "another key of it"}) as anew:
+        anew.start()
+        assert totals(anew.command(*replay).out) == before
+
+
+# How trouble shows
+
+
+def test_no_kafka_at_the_start_is_one_line(tmp_path: Path) -> None:
+    """A worker that finds no Kafka ends with a line that names it, and nothing else."""
+    said = ended("worker", "--port", "0", cwd=tmp_path, env={"RICOCHET_KAFKA": "127.0.0.1:1"}).complaint()
+    assert said.startswith("ricochet: Kafka at 127.0.0.1:1: ")
+
+
+def test_a_worker_is_ready_once_its_tables_are_whole(hands: Crew) -> None:
+    """From its start on a worker answers; until it is in its group and its tables are whole, that it recovers."""
+    child = hands.start()
+    answers = [child.get("/readyz")]
+    assert child.get("/healthz").status_code == 200
+
+    def ready() -> bool:
+        answers.append(child.get("/readyz"))
+        return answers[-1].status_code == 200
+
+    until(ready, "ready")
+    assert {(answer.status_code, answer.text) for answer in answers} == {(503, "recovering\n"), (200, "ready\n")}
+
+
+def test_a_kafka_that_is_away_is_seen(own_broker: broker.Broker, tmp_path: Path) -> None:
+    """A worker says that Kafka does not answer, is ready once it does, and can be stopped while it does not."""
+    lines = crowd(27, 1_000)
+    with crew(own_broker.bootstrap, "", tmp_path, {f"{PREFIX}STALLED_SECONDS": "3"}) as hands:
+        child = hands.start()
+        hands.send(lines[:500])
+        hands.caught_up()
+        own_broker.stop()
+        not_ready(child, "stalled: Kafka does not answer")
+        own_broker.start()
+        hands.ready(child)
+        hands.send(lines[500:])
+        hands.caught_up()
+        assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+        own_broker.stop()
+        hands.stop(child)
+
+
+# The table of lines
+
+
+WORDS = re.compile(r"\w+(?:[ ']\w+)*")
+
+
+def rows() -> list[str]:
+    """Give the lines of trouble that the page explains."""
+    page = PAGE.read_text()
+    table = page[page.index("| line | means | do |") :]
+    return [line for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for line in re.findall(r"`(.*?)`", row)]
+
+
+def code(*packages: str) -> str:
+    """Give the source of packages."""
+    return "\n".join(path.read_text() for package in packages for path in (ROOT / package).glob("*.py"))
+
+
+def logged() -> Iterator[str]:
+    """Find what is logged as a warning or an error, and which one-line errors a worker ends with."""
+    for path in (path for package in ("streams", "ricochet") for path in sorted((ROOT / package).glob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                is_log = isinstance(node.func.value, ast.Name) and node.func.value.id in ("log", "_log")
+                if is_log and node.func.attr in ("warning", "error", "exception", "critical"):
+                    assert isinstance(node.args[0], ast.Constant), f"{path.name}: a log line is a constant"
+                    yield str(node.args[0].value)
+
+
+def test_lines_of_trouble_are_ones_that_are_said() -> None:
+    """Each line that the page explains is in the code; so are the settings that it names."""
+    said = code("spread", "streams", "connectors", "ricochet")
+    lines = rows()
+    assert len(lines) > 20
+    for line in lines:
+        assert all(part.strip(" :") in said for part in line.split("…")), line
+    settings = {name.lower() for name in re.findall(rf"{PREFIX}(\w+)", PAGE.read_text())}
+    assert settings <= Settings.model_fields.keys()
+
+
+def test_lines_of_trouble_are_all_explained() -> None:
+    """Each warning and error that the engines and the command log is on the page, and each answer of /readyz."""
+    explained = " ".join(rows())
+    found = [*logged()]
+    assert len(found) > 4
+    for line in found:
+        words = WORDS.findall(re.sub(r"%\w", " ", line))
+        assert any(all(word in row for word in words) for row in rows()), line
+    trouble = (ROOT / "streams/worker.py").read_text().partition("def trouble(")[2].partition("    def ")[0]
+    for answer in re.findall(r'return "(.*)"', trouble):
+        assert f"`{answer}`" in PAGE.read_text(), answer
+    assert explained
