@@ -50,8 +50,10 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
     except NewerEncoding as error:
         raise RicochetError(f"{error}: upgrade this worker") from None
     except ConsistencyError:
-        why = "its tables are ahead of Kafka, which was restored or whose topics were made again"
-        raise RicochetError(f"{place.folder}: {why}; delete this folder") from None
+        raise RicochetError(
+            f"{place.folder}: its tables are ahead of Kafka, which was restored or whose topics were made again; "
+            "delete this folder"
+        ) from None
     except KafkaError as error:
         raise RicochetError(f"Kafka at {settings.kafka}: {error}") from None
     except Fenced as error:

@@ -102,16 +102,27 @@ def test_services_may_do_little_and_say_how_they_are() -> None:
 
 
 def test_no_secret_is_inside() -> None:
-    """Passwords come from outside and have no default; the file that may hold them is never committed or copied."""
+    """Passwords come from outside and have no default; files that may hold them are never committed or copied."""
     files = ["docker-compose.yml", "Dockerfile", "replicated.env", *map(str, ROOT.glob("dashboards/**/*.yml"))]
     for file in files:
         for line in (ROOT / file).read_text().splitlines():
             found = re.search(r"(?i)\w*(password|secret|token|credential|api_?key)\w*[:=]\s*(.*)", line)
-            assert found is None or re.match(r"\$\{\w+:\?", found[2]), line
+            assert found is None or re.match(r"\$\{\w+:\?|$|\[hash-key\]", found[2]), line
     with pytest.raises(KeyError, match="GRAFANA_ADMIN_PASSWORD: choose a password"):
         compose()
-    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert {".env", "secrets/"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
+
+
+def test_the_hash_key_is_a_secret_of_the_workers() -> None:
+    """The key is a file beside the compose file, that workers alone have mounted, where their setting names it."""
+    whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
+    assert whole["secrets"] == {"hash-key": {"file": "./secrets/hash.key"}}
+    holders = [name for name, service in whole["services"].items() if "secrets" in service]
+    assert holders == ["worker"]
+    worker = whole["services"]["worker"]
+    assert worker["environment"][f"{PREFIX}HASH_KEY_FILE"] == f"/run/secrets/{worker['secrets'][0]}"
+    assert "secrets/hash.key" in (ROOT / "docs/operations.md").read_text()
 
 
 def test_what_is_mounted_is_there() -> None:
