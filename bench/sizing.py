@@ -21,6 +21,7 @@ from tests.crew import crew
 from tests.processes import Child, until
 
 SHARES: Final = 200_000
+FEW_MB: Final = 64
 _HANG_S: Final = 600.0
 
 
@@ -47,11 +48,13 @@ def measure() -> list[Result]:
         hands.command("replay", archive, "--to", "kafka", "--report", "report", hang_s=_HANG_S)
         full, peak, tables = _memory(child, "VmRSS"), _memory(child, "VmHWM"), _stored(child)
         hands.stop(child)
-        lost = {"RICOCHET_DATA": str(Path(name) / "new")}
+        lost = {"RICOCHET_DATA": str(Path(name) / "new"), "RICOCHET_MEMORY_MB": str(FEW_MB)}
         started = time.monotonic()
         again = hands.start(env=lost)
         until(lambda: again.get("/readyz").status_code == 200, "recovered", every_s=0.05, hang_s=_HANG_S)
         recovery = time.monotonic() - started
+        hands.report({event["offer"] for event in events})
+        bounded = _memory(again, "VmRSS")
         with admin(servers) as client:
             changelogs = sum(_log(client, layout.changelog(table)) for table in (PEOPLE_TABLE, OFFERS_TABLE))
             arriving, between = (_log(client, layout.name(topic)) for topic in (SOCIAL_EVENTS, OFFER_EVENTS))
@@ -59,6 +62,7 @@ def measure() -> list[Result]:
         Result("memory of a worker without events", empty / 2**20, "MiB"),
         Result(f"  with {n:,} shares", full / 2**20, "MiB"),
         Result("  at the most", peak / 2**20, "MiB"),
+        Result(f"  of {FEW_MB} MB of objects, once all were asked for", bounded / 2**20, "MiB"),
         Result("tables on a worker's disk, for a share", tables / n, "bytes"),
         Result("changelogs in Kafka, for a share", changelogs / n, "bytes"),
         Result("social-events in Kafka, for a share", arriving / n, "bytes"),
