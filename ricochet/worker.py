@@ -43,8 +43,7 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
         logging.getLogger(library).setLevel(level)
     require_topics(settings)
     place = places.take(settings.data, name)
-    wanted = port if port is not None else settings.worker_port + max(0, place.number - 1)
-    sock = web.listen(settings.host, wanted)
+    sock = web.listen(settings.host, place.port(settings.worker_port) if port is None else port)
     try:
         asyncio.run(_work(settings, place, sock))
     except NewerEncoding as error:
