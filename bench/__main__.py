@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import append, connector, latency, memory, publisher, rate, worker
+from bench import append, connector, latency, memory, publisher, rate, sizing, worker
 from bench.result import Result
 
 MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
@@ -16,6 +16,7 @@ MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
     "connector": connector.measure,
     "worker": worker.measure,
     "latency": latency.measure,
+    "sizing": sizing.measure,
 }
 
 

@@ -5,13 +5,14 @@ Which workers there are is read from the topic `spread`; any of them leads to th
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress
 
@@ -120,23 +121,27 @@ class Workers:
             time.sleep(_PAUSE_S)
         raise RicochetError(f"nobody answers for offer {offer} ({why})")
 
-    def _addresses(self) -> Iterator[str]:
+    def _addresses(self) -> list[str]:
         """Where workers answered lately, the newest first."""
-        topic = self._layout.name(SPREAD)
-        places = [TopicPartition(topic, number) for number in range(self._layout.offer_partitions)]
-        consumer = KafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, **self._options)
         found: dict[str, int] = {}
         try:
-            consumer.assign(places)
-            ends = consumer.end_offsets(places)
-            for place, end in ends.items():
-                consumer.seek(place, max(0, end - _LATEST))
-            while any(consumer.position(place) < end for place, end in ends.items()):
-                for records in consumer.poll(timeout_ms=1_000).values():
-                    for record in records:
-                        if record.value is not None:
-                            worker = msgspec.json.decode(record.value, type=_Snapshot).worker
-                            found[worker] = max(found.get(worker, 0), record.timestamp)
-        finally:
-            consumer.close()
-        return iter(sorted(found, key=lambda worker: -found[worker]))
+            with KafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, **self._options) as consumer:
+                for record in self._latest(consumer):
+                    with suppress(msgspec.DecodeError):  # nobody's snapshot
+                        worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
+                        found[worker] = max(found.get(worker, 0), record.timestamp)
+        except KafkaError as error:
+            raise RicochetError(f"Kafka at {self._servers}: {error}") from None
+        return sorted(found, key=lambda worker: -found[worker])
+
+    def _latest(self, consumer: KafkaConsumer) -> Iterator[Any]:
+        """The last snapshots of each partition."""
+        topic = self._layout.name(SPREAD)
+        places = [TopicPartition(topic, number) for number in range(self._layout.offer_partitions)]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        for place, end in ends.items():
+            consumer.seek(place, max(0, end - _LATEST))
+        while any(consumer.position(place) < end for place, end in ends.items()):
+            for records in consumer.poll(timeout_ms=1_000).values():
+                yield from records

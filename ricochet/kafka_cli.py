@@ -1,6 +1,7 @@
 """The commands about Kafka itself."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,8 +15,19 @@ from streams.cluster import Cluster
 from streams.topics import topics as topics_of
 
 
+class _Name(click.ParamType):
+    """A name that a folder and a member of a group can have."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
+            self.fail(f"{value!r} has other signs than letters, digits, - and _, or too many", param, ctx)
+        return value
+
+
 @click.command()
-@click.option("--name", help="Name of its place; by default the first free one is taken.")
+@click.option("--name", type=_Name(), metavar="NAME", help="Name of its place; by default the first free one is taken.")
 @click.option("--host", help="Address of the web server.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the web server; by default the place says it.")
 def worker(name: str | None, host: str | None, port: int | None) -> int:

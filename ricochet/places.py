@@ -25,6 +25,10 @@ class Place:
     folder: Path
     lock: IO[str]
 
+    def port(self, first: int) -> int:
+        """The port of this place, if the first one has port `first`; 0 where any free one will do."""
+        return first and first + max(0, self.number - 1)
+
 
 def take(root: Path, name: str | None) -> Place:
     """Take the place of that name, or else the first free one. Raises `RicochetError` where it can't be had."""

@@ -89,9 +89,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.bind((host, port))
         sock.listen(128)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         sock.close()
-        raise RicochetError(f"{host}:{port} can't be listened on: {error.strerror or error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise RicochetError(f"{host}:{port} can't be listened on: {why}") from None
     return sock
 
 

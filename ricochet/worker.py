@@ -45,20 +45,26 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
         logging.getLogger(library).setLevel(level)
     require_topics(settings)
     place = places.take(settings.data, name)
-    wanted = port if port is not None else settings.worker_port + max(0, place.number - 1)
-    sock = web.listen(settings.host, wanted)
+    sock = web.listen(settings.host, place.port(settings.worker_port) if port is None else port)
     try:
         asyncio.run(_work(settings, place, sock))
     except NewerEncoding as error:
         raise RicochetError(f"{error}: upgrade this worker") from None
     except ConsistencyError:
-        why = "its tables are ahead of Kafka, which was restored or whose topics were made again"
-        raise RicochetError(f"{place.folder}: {why}; delete this folder") from None
+        raise RicochetError(
+            f"{place.folder}: its tables are ahead of Kafka, which was restored or whose topics were made again; "
+            "delete this folder"
+        ) from None
     except KafkaError as error:
         raise RicochetError(f"Kafka at {settings.kafka}: {error}") from None
     except Fenced as error:
         log.error("fenced", place=place.name, why=str(error))
         return FENCED
+    except RicochetError:
+        raise
+    except Exception as error:
+        log.exception("ended by an error", place=place.name, why=str(error))
+        return 1
     finally:
         place.lock.close()
     return 0

@@ -11,7 +11,7 @@ import faust
 
 
 class Fenced(Exception):
-    """Another worker has this one's place in the group."""
+    """The worker is no member of its group any more."""
 
 
 class Membership:
@@ -30,7 +30,7 @@ class Membership:
         if self._id and coordinator.member_id != self._id:  # it is kept as long as the group knows it
             raise Fenced("the group does not know this worker any more")
         if coordinator._coordination_task.done():  # else it would go on without ever being given anything
-            raise RuntimeError("the worker's membership in its group has ended")
+            raise Fenced("its membership in the group has ended")
         self._id = coordinator.member_id
 
     def heard_at(self) -> float:

@@ -131,20 +131,12 @@ class Worker:
                 task.result()
             if self.app.crash_reason is not None:
                 raise self.app.crash_reason
-            await self._in_time(self.flush(), "Kafka does not take the last flush")
+            await _in_time(self.flush())
         finally:
             for task in ends:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._in_time(self.app.stop(), "Kafka does not take its leave")
-
-    async def _in_time(self, ending: Awaitable[Any], otherwise: str) -> None:
-        """Wait for a part of the end, but not for a Kafka that is away: what is unacknowledged comes again."""
-        try:
-            async with asyncio.timeout(STOP_S):
-                await ending
-        except TimeoutError:
-            _log.warning("%s: ended without", otherwise)
+                await _in_time(self.app.stop())
 
     async def flush(self) -> None:
         """Have everything taken in so far made safe, and acknowledge it."""
@@ -350,3 +342,12 @@ class Worker:
             for m in flush.messages
         ]
         return rows, others
+
+
+async def _in_time(ending: Awaitable[Any]) -> None:
+    """Wait for a part of the end, but not for ever."""
+    try:
+        async with asyncio.timeout(STOP_S):
+            await ending
+    except TimeoutError:
+        _log.warning("Kafka is away at the end; what is not acknowledged comes again")

@@ -131,6 +131,11 @@ class Broker:
         return f"127.0.0.1:{self._port}"
 
     @property
+    def kept(self) -> Path:
+        """The folder of what the broker keeps, which may be copied and put back while it is stopped."""
+        return self._folder / "log"
+
+    @property
     def said(self) -> str:
         """What the broker has logged."""
         return (self._folder / "said").read_text(errors="replace")

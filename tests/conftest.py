@@ -46,10 +46,15 @@ def hands(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Crew]:
 
 
 @pytest.fixture
-def own_broker(kafka_tools: None) -> Iterator[broker.Broker]:
-    """Give a broker that a test may stop and pause."""
+def brokers_of_its_own(kafka_tools: None) -> None:
+    """Hold up the tests that start brokers themselves where there is only somebody's: they are skipped."""
     if broker.missing() is not None:
-        pytest.skip("a broker that can be stopped is asked for, and there is only that of KAFKA_BOOTSTRAP")
+        pytest.skip("brokers of its own are asked for, and there is only that of KAFKA_BOOTSTRAP")
+
+
+@pytest.fixture
+def own_broker(brokers_of_its_own: None) -> Iterator[broker.Broker]:
+    """Give a broker that a test may stop and pause."""
     with broker.Broker() as started:
         yield started
 

@@ -7,25 +7,24 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from ruamel.yaml import YAML
 
 from ricochet.settings import PREFIX, Settings
-from streams.cluster import Cluster, ClusterError
+from streams.cluster import Cluster
 from streams.topics import Layout, topics
 from tests import broker
+from tests.brokers import cluster
 from tests.installation import (
     ROOT,
     compose,
@@ -40,7 +39,6 @@ from tests.installation import (
 from tests.processes import HANG_S, Child, address, environment, good, started, until
 
 REPLICATED = env_file(ROOT / "replicated.env")
-PACKAGES = ("spread", "streams", "connectors", "ricochet")
 LONG_RUNNING = {name: service for name, service in services().items() if service["restart"] != "no"}
 PROMETHEUS = ROOT / "dashboards/prometheus/prometheus.yml"
 ALERTMANAGER = ROOT / "dashboards/alertmanager/alertmanager.yml"
@@ -104,16 +102,27 @@ def test_services_may_do_little_and_say_how_they_are() -> None:
 
 
 def test_no_secret_is_inside() -> None:
-    """Passwords come from outside and have no default; the file that may hold them is never committed or copied."""
+    """Passwords come from outside and have no default; files that may hold them are never committed or copied."""
     files = ["docker-compose.yml", "Dockerfile", "replicated.env", *map(str, ROOT.glob("dashboards/**/*.yml"))]
     for file in files:
         for line in (ROOT / file).read_text().splitlines():
             found = re.search(r"(?i)\w*(password|secret|token|credential|api_?key)\w*[:=]\s*(.*)", line)
-            assert found is None or re.match(r"\$\{\w+:\?", found[2]), line
+            assert found is None or re.match(r"\$\{\w+:\?|$|\[hash-key\]", found[2]), line
     with pytest.raises(KeyError, match="GRAFANA_ADMIN_PASSWORD: choose a password"):
         compose()
-    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert {".env", "secrets/"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
+
+
+def test_the_hash_key_is_a_secret_of_the_workers() -> None:
+    """The key is a file beside the compose file, that workers alone have mounted, where their setting names it."""
+    whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
+    assert whole["secrets"] == {"hash-key": {"file": "./secrets/hash.key"}}
+    holders = [name for name, service in whole["services"].items() if "secrets" in service]
+    assert holders == ["worker"]
+    worker = whole["services"]["worker"]
+    assert worker["environment"][f"{PREFIX}HASH_KEY_FILE"] == f"/run/secrets/{worker['secrets'][0]}"
+    assert "secrets/hash.key" in (ROOT / "docs/operations.md").read_text()
 
 
 def test_what_is_mounted_is_there() -> None:
@@ -165,20 +174,6 @@ def test_grafana_finds_its_data_and_its_dashboards() -> None:
     )
 
 
-def test_lines_of_trouble_are_ones_that_are_said() -> None:
-    """Each line that the operations page explains is in the code, or in Faust's; so are the settings that it names."""
-    page = (ROOT / "docs/operations.md").read_text()
-    code = "\n".join(path.read_text() for path in ROOT.glob("*/*.py") if path.parent.name in PACKAGES)
-    table = page[page.index("| line | means | do |") :]
-    lines = [line for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for line in re.findall(r"`(.*?)`", row)]
-    assert len(lines) > 10
-    for line in lines:
-        if line != "ConsistencyError":
-            assert all(part.strip(" :") in code for part in line.split("…")), line
-    settings = {name.lower() for name in re.findall(rf"{PREFIX}(\w+)", page)}
-    assert settings <= Settings.model_fields.keys()
-
-
 # Kafka, by the image's own way from the environment to a formatted broker
 
 
@@ -186,85 +181,15 @@ NODES = {"kafka": {}, "replicated": REPLICATED}
 
 
 @pytest.mark.parametrize("variables", NODES.values(), ids=NODES)
-def test_kafka_starts_as_it_is_set_up(kafka_tools: None, variables: dict[str, str], tmp_path: Path) -> None:
+def test_kafka_starts_as_it_is_set_up(brokers_of_its_own: None, variables: dict[str, str], tmp_path: Path) -> None:
     """One broker, and three with three replicas of each topic, start with these settings and take the topics."""
-    if broker.missing() is not None:
-        pytest.skip("brokers of its own are asked for, and there is only that of KAFKA_BOOTSTRAP")
-    found = services(variables)
-    active = variables.get("COMPOSE_PROFILES")
-    nodes = [name for name in found if name.startswith("kafka") and found[name].get("profiles", [active]) == [active]]
     replication = int(variables.get("RICOCHET_REPLICATION", "1"))
-    assert len(nodes) == replication
-    environments, servers = on_loopback({name: found[name]["environment"] for name in nodes}, tmp_path)
     wanted = topics(Layout("acme-", 2, 3, replication))
-    with ExitStack() as stack:
-        for name in nodes:
-            stack.enter_context(kafka(tmp_path / name, environments[name]))
-        until(lambda: brokers(servers) == replication, f"{replication} brokers", every_s=0.2, hang_s=120)
-        with Cluster(servers) as cluster:
-            cluster.create(wanted)
-            until(lambda: cluster.check(wanted) == [], "the topics to be as they should")
-            assert cluster.partitions("acme-social-events") == 2
-
-
-def on_loopback(found: dict[str, dict[str, Any]], folder: Path) -> tuple[dict[str, dict[str, str]], str]:
-    """Give the nodes' environments with addresses and folders of this machine, and what a client connects to."""
-    ports = broker.free_ports(3 * len(found))
-    inside: dict[str, str] = {}
-    for name in found:
-        for port in ("9092", "9093"):
-            inside[f"{name}:{port}"] = f"127.0.0.1:{ports.pop()}"
-    result = {}
-    host = []
-    for name, variables in found.items():
-        outside = f"127.0.0.1:{ports.pop()}"
-        host.append(outside)
-        result[name] = {variable: str(value) for variable, value in variables.items()}
-        own = result[name]
-        own["KAFKA_ADVERTISED_LISTENERS"] = re.sub(
-            r"HOST://\S+", f"HOST://{outside}", own["KAFKA_ADVERTISED_LISTENERS"]
-        )
-        own["KAFKA_LISTENERS"] = (
-            own["KAFKA_LISTENERS"]
-            .replace("PLAINTEXT://:9092", f"PLAINTEXT://{name}:9092")
-            .replace("CONTROLLER://:9093", f"CONTROLLER://{name}:9093")
-            .replace("HOST://:19092", f"HOST://{outside}")
-        )
-        for old, new in inside.items():
-            for variable in own:
-                own[variable] = re.sub(rf"\b{re.escape(old)}\b", new, own[variable])
-        own["KAFKA_LOG_DIRS"] = str(folder / name / "data")
-    return result, ",".join(host)
-
-
-@contextmanager
-def kafka(folder: Path, variables: dict[str, str]) -> Iterator[Child]:
-    """Make the settings as the image does, format the folder and start a broker; killed at the end."""
-    config = folder / "config"
-    config.mkdir(parents=True)
-    (config / "server.properties").touch()
-    java = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{broker.jars()}/*"]
-    plain = {name: value for name, value in environment().items() if not name.startswith("KAFKA_")}
-    folders = [f"--{kind}-configs-dir={config}" for kind in ("default", "mounted", "final")]
-    setup = [*java, "kafka.docker.KafkaDockerWrapper", "setup", *folders]
-    done = subprocess.run(setup, env=plain | variables, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with Child([*java, "kafka.Kafka", str(config / "server.properties")], folder, plain) as child:
-        yield child
-
-
-def brokers(servers: str) -> int:
-    """Count the brokers that the cluster has; none while one of its servers does not listen."""
-    for server in servers.split(","):
-        host, port = server.split(":")
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))):
-                return 0
-    try:
-        with Cluster(servers) as cluster:
-            return cluster.brokers()
-    except ClusterError:
-        return 0
+    with cluster(variables, tmp_path) as (servers, nodes), Cluster(servers) as connected:
+        assert len(nodes) == replication
+        connected.create(wanted)
+        until(lambda: connected.check(wanted) == [], "the topics to be as they should")
+        assert connected.partitions("acme-social-events") == 2
 
 
 # Prometheus and Alertmanager, of Debian's versions
