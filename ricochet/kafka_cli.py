@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import click
 
 from ricochet import logs, settings
-from ricochet import worker as worker_
 from ricochet.doctor import examine
 from ricochet.settings import Settings
 from streams.cluster import Cluster
@@ -37,6 +36,8 @@ def worker(name: str | None, host: str | None, port: int | None) -> int:
     at once. SIGTERM ends it cleanly; killed at any moment, nothing is lost or counted twice. A worker whose place was
     taken by another ends with code 75, to be started again.
     """
+    from ricochet import worker as worker_  # noqa: PLC0415  # Faust alone takes longer to import than all the rest
+
     chosen = settings.load(host=host)
     logs.configure(chosen.log_format, chosen.log_level)
     return worker_.work(chosen, name, port)

@@ -213,3 +213,9 @@ def test_no_data_is_committed() -> None:
     large = [path.name for path in tracked() if path.stat().st_size > 300_000]
     packed = [path.name for path in tracked() if path.suffix in (".gz", ".zst", ".zip", ".parquet", ".sqlite")]
     assert (large, packed) == ([], [])
+
+
+def test_commands_do_without_faust() -> None:
+    """Only a worker imports Faust: it takes longer than all that the other commands import."""
+    look = "import sys, ricochet.cli, ricochet.metrics, ricochet.worker_metrics; sys.exit('faust' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False, timeout=60).returncode == 0
