@@ -10,6 +10,8 @@ from spread.offer import Offer
 
 EVERY_S: Final = 5.0
 AT_ONCE: Final = 25
+NETWORKS: Final = 16
+"""A snapshot tells of this many networks, the largest: their names come with the events, so there may be any number."""
 
 
 class Due:
@@ -36,11 +38,11 @@ def snapshot(offer: Offer, now: int, worker: str) -> bytes:
     """An offer at `now` (ms) as JSON: its report line, its shares over time, and where its worker answers."""
     if offer.closed is None:
         curve = offer.curve()
-        line = report.encode(offer.line())
+        line = offer.line()
         velocity = msgspec.to_builtins(offer.velocity(now))
         history = {"start": curve.start, "width": curve.width, "counts": curve.counts}
     else:
-        line = offer.closed.lines[-1]
+        line = msgspec.json.decode(offer.closed.lines[-1], type=report.OfferLine)
         velocity = None
         history = {
             "start": offer.closed.curve_start,
@@ -53,8 +55,15 @@ def snapshot(offer: Offer, now: int, worker: str) -> bytes:
             "at": now,
             "worker": worker,
             "state": "open" if offer.closed is None else "closed",
-            "line": msgspec.Raw(line),
+            "line": _bounded(line),
             "velocity": velocity,
             "history": history,
         }
     )
+
+
+def _bounded(line: report.OfferLine) -> report.OfferLine:
+    if len(line.networks) <= NETWORKS:
+        return line
+    largest = sorted(line.networks, key=lambda network: (-line.networks[network].nodes, network))[:NETWORKS]
+    return msgspec.structs.replace(line, networks={network: line.networks[network] for network in largest})
