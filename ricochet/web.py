@@ -105,7 +105,9 @@ def address(sock: socket.socket) -> str:
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
     """Serve while the block runs."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:

@@ -34,11 +34,14 @@ class Outbox:
 
     def emit(self, topic: str, key: str | None, item: Any) -> None:
         """Take what a stage sends. A key of None means every partition."""
-        self._add(topic, key, wire.pair(key, item) if topic == OFFER_EVENTS else wire.social_event(item), True)
+        encoded = wire.pair(key, item) if topic == OFFER_EVENTS else wire.social_event(item)
+        self.send_on(topic, key, encoded, from_stage=True)
 
-    def send_on(self, topic: str, key: str, item: bytes, *, from_stage: bool) -> None:
-        """Take an encoded item that had come to the wrong partition."""
-        self._add(topic, key, item, from_stage)
+    def send_on(self, topic: str, key: str | None, item: bytes, *, from_stage: bool) -> None:
+        """Take an encoded item, for instance one that had come to the wrong partition."""
+        n = self._partitions[topic]
+        for number in range(n) if key is None else (partition(key, n),):
+            self._items[topic, number, from_stage].append((key, item))
 
     def add(self, message: Message) -> None:
         """Take a message as it is."""
@@ -57,8 +60,3 @@ class Outbox:
             for some in wire.split(item for _, item in keyed):
                 messages.append(Message(topic, number, key, join(some), headers))
         return messages
-
-    def _add(self, topic: str, key: str | None, item: bytes, from_stage: bool) -> None:
-        n = self._partitions[topic]
-        for number in range(n) if key is None else (partition(key, n),):
-            self._items[topic, number, from_stage].append((key, item))
