@@ -100,8 +100,3 @@ def rounded(value: float) -> float:
 
 EMPTY_REACH: Final = Reach(0, 0, 0, 0, None)
 EMPTY_OFFER: Final = OfferLine("", 0, 0, 0, 0, 0, 0, EMPTY_REACH, {})
-
-
-def empty_offer(offer: str) -> OfferLine:
-    """The line of an offer of which nothing lives."""
-    return msgspec.structs.replace(EMPTY_OFFER, offer=offer)
