@@ -22,6 +22,7 @@ from ricochet.settings import KafkaOptions, Settings
 from ricochet.view import View
 from spread.facts import NewerEncoding
 from spread.hashing import Hashing
+from streams.cluster import ClusterError
 from streams.membership import Fenced
 from streams.offer_topic import OfferTopic
 from streams.worker import Worker, WorkerSettings
@@ -60,7 +61,7 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
     except Fenced as error:
         log.error("fenced", place=place.name, why=str(error))
         return FENCED
-    except RicochetError:
+    except (RicochetError, ClusterError):
         raise
     except Exception as error:
         log.exception("ended by an error", place=place.name, why=str(error))

@@ -99,4 +99,3 @@ def rounded(value: float) -> float:
 
 
 EMPTY_REACH: Final = Reach(0, 0, 0, 0, None)
-EMPTY_OFFER: Final = OfferLine("", 0, 0, 0, 0, 0, 0, EMPTY_REACH, {})
