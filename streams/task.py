@@ -84,12 +84,15 @@ class Task:
         return bool(self._acks or self._outbox or self.rows.has_news)
 
     def take(self, message: Incoming, wall: int) -> None:
-        """Take a message in; `wall` is the clock, in ms. Never raises for what is in a message."""
+        """Take a message in; `wall` is the clock, in ms. Never raises for what is wrong with a message.
+
+        Raises `NewerEncoding`, or what is wrong with stored rows: then the message will not be acknowledged.
+        """
+        self._apply(message, wall)
         self._acks.append(message.ack)
         self.pending_bytes += len(message.value)
         self.applied += 1
         self.recorded_at = message.recorded_at
-        self._apply(message, wall)
 
     def expire(self, wall: int) -> None:
         """Obey the retention, once an hour of event time."""

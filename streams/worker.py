@@ -297,7 +297,8 @@ class Worker:
         incoming = Incoming(message.value or b"", message.offset, int(message.timestamp * 1000), from_stage, event.ack)
         try:
             task.take(incoming, wall_clock())
-        except Exception as error:  # Faust would acknowledge the event and go on without it
+        except Exception as error:  # Faust would go on with the next one
+            self._reading.end()  # which, acknowledged, would carry this one with it
             await self.app.crash(error)
             raise
         if sum(task.pending_bytes for task in self.tasks) > PENDING_BYTES:
