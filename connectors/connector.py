@@ -135,6 +135,9 @@ class Known(Protocol):
     def takes_part(self, account: str) -> bool:
         """Whether an account is known to have posted, shared, quoted or replied."""
 
+    def has(self, id: str) -> bool:
+        """Whether a post or a share of an offer is known by this id."""
+
     def offers(self) -> Sequence[JobOffer]:
         """The open offers of the registry."""
 
@@ -198,6 +201,10 @@ class Finder(ABC):
     @abstractmethod
     def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
         """One page of those that an account `follows`, or is `followed_by`, and the next page, None at the end."""
+
+    def is_whole(self, account: str, side: str, rows: int) -> bool:
+        """Whether a list that ended after so many rows names everybody; a network may show a part of it as the end."""
+        return True
 
     @abstractmethod
     def close(self) -> None:

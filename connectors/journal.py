@@ -132,6 +132,10 @@ class Journal:
         row = self._one("SELECT id, kind, account, at, root, offer FROM entry WHERE id = ?", id)
         return None if row is None or row[2] in self._forgotten else Entry(*row)
 
+    def has(self, id: str) -> bool:
+        """Whether a post, a share or a follow is known by this id or alias."""
+        return self.entry(id) is not None
+
     def gone(self, id: str) -> Gone | None:
         """A deletion that came before its target."""
         if (found := self._gone.get(id)) is not None:

@@ -1,8 +1,8 @@
 """What a network's message says, before anybody knows which offer it belongs to.
 
 `normalise` gives these; `connectors.completion` makes events of them with the journal and the offers, and drops what
-concerns none. Ids and accounts are `network:native`, times are ms by the network's clock. Where a network has one id for
-everybody and one that only a server of its knows, `alias` is the second: what names that is taken for the first.
+concerns none. Ids and accounts are `network:native`, times are ms by the network's clock. Where a network has one id
+for everybody and one that only a server of its knows, `alias` is the second: what names that is taken for the first.
 """
 
 import msgspec

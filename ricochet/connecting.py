@@ -143,6 +143,7 @@ class _Known:
     def __init__(self, journal: Journal, offers: Followed) -> None:
         self.roots: Callable[[int], list[Root]] = journal.roots
         self.takes_part: Callable[[str], bool] = journal.takes_part
+        self.has: Callable[[str], bool] = journal.has
         self.offers: Callable[[], Sequence[JobOffer]] = offers.offers
 
 
@@ -155,6 +156,10 @@ class _Nobody:
 
     def takes_part(self, account: str) -> bool:
         """Nobody does."""
+        return False
+
+    def has(self, id: str) -> bool:
+        """Nothing."""
         return False
 
     def offers(self) -> Sequence[JobOffer]:

@@ -42,6 +42,10 @@ class Nothing(Known):
         """Nobody does."""
         return False
 
+    def has(self, id: str) -> bool:
+        """Nothing."""
+        return False
+
     def offers(self) -> list[Any]:
         """None."""
         return []
@@ -112,6 +116,11 @@ class Looking(Known):
         """As the journal says."""
         assert self.journal is not None
         return self.journal.takes_part(account)
+
+    def has(self, id: str) -> bool:
+        """As the journal says."""
+        assert self.journal is not None
+        return self.journal.has(id)
 
     def offers(self) -> list[Any]:
         """None."""
