@@ -39,7 +39,7 @@ from spread.events import DAY_MS
 
 _SWEPT_MS: Final = 30 * DAY_MS
 """How old a post may be to be asked about."""
-_AGAIN_S: Final = 300.0
+AGAIN_S = 300.0
 """After which timelines are read on although their streams stand."""
 
 
@@ -175,7 +175,7 @@ class MastodonConnector(Connector):
 
     def _catch_up(self, *, looks_back: bool) -> None:
         """Plan to read all timelines on from where they stand."""
-        self._next_look = time.monotonic() + _AGAIN_S
+        self._next_look = time.monotonic() + AGAIN_S
         for instance in self._instances:
             for timeline in self._timelines:
                 since = self._places.get(instance.host, timeline) or Place("", 0)
@@ -185,7 +185,7 @@ class MastodonConnector(Connector):
         """The next page of the past."""
         behind = self._behind[0]
         rows, places, blind = behind.step()
-        if not places:
+        if behind.is_over:
             self._behind.popleft()
         event = "notification" if behind.timeline == NOTIFICATIONS else "update"
         messages = [behind.instance.message(event, row.decode(errors="replace")) for row in rows]
@@ -219,7 +219,7 @@ class MastodonConnector(Connector):
 
     def _swept(self) -> list[bytes]:
         now = time.monotonic()
-        if self._sweep_s and now >= self._next_sweep:
+        if self._sweep_s and now >= self._next_sweep and self._sweep.is_over:
             self._next_sweep = now + self._sweep_s
             self._sweep.begin(self.known.roots(time.time_ns() // 1_000_000 - _SWEPT_MS))
         return self._sweep.step()

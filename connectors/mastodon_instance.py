@@ -31,6 +31,7 @@ class _Me(msgspec.Struct):
 
 class _Said(msgspec.Struct):
     domain: str = ""
+    uri: str = ""  # the same, in the first version of the answer
 
 
 _me: Final = msgspec.json.Decoder(_Me).decode
@@ -83,10 +84,10 @@ class Instance:
         me = self.ask("accounts/verify_credentials", lambda client: client.account_verify_credentials())
         self.me = read(me.body, _me).acct
         try:
-            said = self.ask("instance", lambda client: client.instance_v2())
-            self.domain = read(said.body, _said).domain.lower() or self.host
+            said = read(self.ask("instance", lambda client: client.instance_v2()).body, _said)
         except Absent:  # before Mastodon 4, and relatives of it
-            self.domain = self.host
+            said = read(self.ask("instance", lambda client: client.instance_v1()).body, _said)
+        self.domain = (said.domain or said.uri.rpartition("/")[2] or self.host).lower()
 
     def ask(self, what: str, call: Callable[[Mastodon], Any]) -> Answer:
         """Ask. `what` is named in errors, so it holds no name of an account or a post."""

@@ -21,7 +21,7 @@ from connectors.mastodon_instance import Absent, Instance, read
 from connectors.mastodon_statuses import NETWORK, TOTALS, account_of, boost_of, status_of
 
 _TRIES: Final = 3
-_PAUSE_S: Final = 2.0
+PAUSE_S = 2.0
 """Half of what an instance allows: 300 calls in five minutes."""
 _LONG_PAUSE_S: Final = 60.0
 _LOCAL: Final = re.compile(r"/statuses/(\d+)\Z")
@@ -45,8 +45,8 @@ _booster: Final = msgspec.json.Decoder(_Booster).decode
 class Sweep:
     """Asks about posts, one question at a time. `has` tells ids that are known already."""
 
-    def __init__(self, instances: Sequence[Instance], has: Callable[[str], bool], pause_s: float = _PAUSE_S) -> None:
-        self._instances, self._has, self._pause_s = instances, has, pause_s
+    def __init__(self, instances: Sequence[Instance], has: Callable[[str], bool]) -> None:
+        self._instances, self._has = instances, has
         self._questions: deque[tuple[_Ask, int]] = deque()
         """What is still to be asked, and how often it failed."""
         self._asked: dict[str, tuple[int, int]] = {}
@@ -54,15 +54,21 @@ class Sweep:
         self._due = 0.0
 
     def begin(self, roots: Iterable[Root]) -> None:
-        """Plan the questions about some posts; those that are still open are asked anew."""
-        self._questions = deque((partial(self._post, root.id.removeprefix(NETWORK)), 0) for root in roots)
+        """Plan the questions about some posts."""
+        for root in roots:
+            self._plan(partial(self._post, root.id.removeprefix(NETWORK)))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to be asked."""
+        return not self._questions
 
     def step(self) -> list[bytes]:
         """Ask one question, if it is time for one. A question that fails is asked again later, three times in all."""
         if not self._questions or time.monotonic() < self._due:
             return []
         ask, failed = self._questions.popleft()
-        self._due = time.monotonic() + self._pause_s
+        self._due = time.monotonic() + PAUSE_S
         try:
             return ask()
         except Absent:

@@ -86,24 +86,31 @@ class Places:
 
 
 class CatchUp:
-    """Reads a timeline of an instance on from a place, a page for each `step`, to its end."""
+    """Reads a timeline of an instance on from a place, a page for each `step`, to where it ended at the first.
+
+    What comes later is on the stream, which is attached: so a timeline that grows with every page has an end too.
+    """
 
     def __init__(self, instance: Instance, timeline: str, since: Place, *, looks_back: bool) -> None:
         self.instance, self.timeline = instance, timeline
         self._since, self._looks_back = since, looks_back and bool(since.id)
         self._at = _rewound(timeline, since.id)
+        self._end: str | None = None
+        self.is_over = False
 
     def step(self) -> tuple[list[bytes], list[Place], Blind | None]:
-        """The next rows, the oldest first, and where they stand; none at the end. At the first, whether it is whole."""
+        """The next rows, the oldest first, and where they stand; at the first, what window is missing before them."""
         rows = page(self.instance, self.timeline, min_id=self._at or "0").rows()
         # What can't be read goes along as it is, and is rejected like any other message.
         found = sorted(((place_of(row), row) for row in rows), key=lambda one: _order(one[0].id))
         places = [place for place, _ in found if place.id]
         blind = self._blind(places) if self._looks_back else None
         self._looks_back = False
-        if places and _order(places[-1].id) <= _order(self._at):
-            return [], [], blind  # it does not move on: no page has to end this
-        self._at = places[-1].id if places else self._at
+        moved = bool(places) and _order(places[-1].id) > _order(self._at)
+        self._at = places[-1].id if moved else self._at
+        if moved and self._end is None:
+            self._end = newest(self.instance, self.timeline).id
+        self.is_over = not moved or "" < (self._end or "") and _order(self._end or "") <= _order(self._at)
         return [row for _, row in found], places, blind
 
     def _blind(self, places: list[Place]) -> Blind | None:
