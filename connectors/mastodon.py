@@ -2,9 +2,11 @@
 
 There is no list of default: each instance has terms of its own, and some forbid what this does. With the token of an
 account (best the employer's) its user stream tells posts and boosts of those it follows, and boosts, quotes and replies
-of its own posts; a stream for each hashtag tells public posts. Streams resume nowhere: they are attached first, then
-each timeline is read on from its last id, and again every few minutes, in case a stream missed something in silence.
-Several instances stand and fall together.
+of its own posts; a stream for each hashtag tells public posts.
+
+Streams resume nowhere, and tell nothing of what they leave out. So they are attached first, then each timeline is read
+on from its last id; and again every few minutes. The cursor moves by timelines alone: after a crash some minutes are
+read twice, and what a stream missed in silence comes late, not never. Several instances stand and fall together.
 """
 
 import threading
@@ -85,6 +87,8 @@ class MastodonConnector(Connector):
         self._places = Places(None, ())
         self._behind: deque[CatchUp] = deque()
         self._is_new = False
+        self._heard = 0
+        """When the newest message happened (ms)."""
         self._sweep = Sweep(self._instances, known.has)
         self._sweep_s = options.number("sweep_minutes") * 60
         self._next_sweep = time.monotonic() + self._sweep_s
@@ -191,6 +195,7 @@ class MastodonConnector(Connector):
         messages = [behind.instance.message(event, row.decode(errors="replace")) for row in rows]
         for place in places:
             self._places.move(behind.instance.host, behind.timeline, place)
+            self._heard = max(self._heard, place.at)
         return self._page(messages, blind)
 
     def _streamed_page(self) -> Page | None:
@@ -204,18 +209,13 @@ class MastodonConnector(Connector):
                 break  # the end shows again at the next read
             for event, payload in said:
                 messages.append(stream.instance.message(event, payload))
-                self._moved(stream, event, payload)
+                self._heard = max(self._heard, place_of(payload).at)
         return self._page(messages) if messages else None
-
-    def _moved(self, stream: Stream, event: str, payload: str) -> None:
-        timeline = {"update": stream.timeline, "notification": NOTIFICATIONS}.get(event)
-        if timeline is not None and (place := place_of(payload)).id:
-            self._places.move(stream.instance.host, timeline, place)
 
     def _page(self, messages: list[bytes], blind: Blind | None = None) -> Page:
         if blind is not None:
             self._next_sweep = 0.0
-        return Page(messages, str(self._places), self._places.heard(), blind=blind)
+        return Page(messages, str(self._places), self._heard or None, blind=blind)
 
     def _swept(self) -> list[bytes]:
         now = time.monotonic()

@@ -80,10 +80,6 @@ class Places:
             at = max(place.at, known.at if known is not None else 0)
             self._of.setdefault(host, {})[timeline] = Place(place.id, at)
 
-    def heard(self) -> int | None:
-        """The newest moment of all (ms)."""
-        return max((place.at for of in self._of.values() for place in of.values() if place.id), default=None)
-
 
 class CatchUp:
     """Reads a timeline of an instance on from a place, a page for each `step`, to where it ended at the first.
@@ -110,7 +106,7 @@ class CatchUp:
         self._at = places[-1].id if moved else self._at
         if moved and self._end is None:
             self._end = newest(self.instance, self.timeline).id
-        self.is_over = not moved or "" < (self._end or "") and _order(self._end or "") <= _order(self._at)
+        self.is_over = not moved or bool(self._end and _order(self._end) <= _order(self._at))
         return [row for _, row in found], places, blind
 
     def _blind(self, places: list[Place]) -> Blind | None:
@@ -118,7 +114,7 @@ class CatchUp:
         since = self._since
         if places and _order(places[0].id) <= _order(since.id):
             return None
-        if page(self.instance, self.timeline, max_id=_after(since.id), limit=1).rows():
+        if page(self.instance, self.timeline, max_id=_after(since.id), limit=1, types=None).rows():
             return None
         until = max(since.at, places[0].at if places else time.time_ns() // 1_000_000)
         return Blind(since.at, until, f"{self.timeline.partition('/')[0]} timeline no longer reaches the cursor")
@@ -144,7 +140,7 @@ def page(instance: Instance, timeline: str, **bounds: Any) -> Answer:
     if timeline == NOTIFICATIONS:
         given: Mapping[str, Any] = {"limit": _NOTIFICATIONS, "types": [*_KINDS]} | bounds
         return instance.ask("notifications", lambda client: client.notifications(**given))
-    given = {"limit": _STATUSES} | bounds
+    given = {"limit": _STATUSES} | {name: id for name, id in bounds.items() if name != "types"}
     what = "timelines/home" if timeline == "home" else "timelines/tag"
     return instance.ask(what, lambda client: client.timeline(timeline, **given))
 

@@ -192,7 +192,8 @@ class Instance:
                 if place.startswith("streaming/"):
                     return self.streaming("home" if place == "streaming/user" else f"tag/{query['tag']}")
                 if place.startswith("timelines/") or place == "notifications":
-                    return self.reply(instance._page(place.removeprefix("timelines/"), query))
+                    types = parse_qs(url.query).get("types[]")
+                    return self.reply(instance._page(place.removeprefix("timelines/"), query, types))
                 found = instance._fixed().get(url.path.rstrip("/"))
                 body, headers = found(query) if callable(found) else (found, {})
                 return self.reply(
@@ -239,10 +240,12 @@ class Instance:
 
         return Handler
 
-    def _page(self, timeline: str, query: dict[str, str]) -> list[Json]:
+    def _page(self, timeline: str, query: dict[str, str], types: list[str] | None) -> list[Json]:
         """A page of a timeline: right after `min_id`, or the newest before `max_id`; the newest first."""
         with self._lock:
             rows = sorted(self.rows[timeline], key=lambda row: int(row["id"]))
+        if types is not None:
+            rows = [row for row in rows if row["type"] in types]
         limit = int(query.get("limit", 20))
         if "min_id" in query:
             return [row for row in rows if int(row["id"]) > int(query["min_id"])][:limit][::-1]
