@@ -53,10 +53,10 @@ class MastodonConnector(Connector):
         network="mastodon",
         summary="What an account on listed instances is shown and notified of, and hashtags, live",
         abilities=Abilities(
-            reshares="boosts and quotes: of the account's posts live, of others' now and then",
-            parents="quotes name what they quote; a boost names the first post alone",
+            reshares="boosts and quotes of the account's posts, live; of others' posts now and then",
+            parents="of quotes; a boost names the first post alone",
             followers="counts live; lists where an instance shows them",
-            deletes="posts, and boosts of those it follows",
+            deletes="own posts; posts and boosts of those it follows",
             resume="timelines from the last id, as far as the instance keeps",
         ),
         options=(
@@ -143,7 +143,7 @@ class MastodonConnector(Connector):
         misses = [
             "what only followers or the mentioned may see, on purpose; likes, but as totals",
             "boosts of other people's posts, unless by accounts it follows or found among their newest forty statuses",
-            "boosts that are taken back, unless by accounts it follows",
+            "deletions by accounts that it does not follow; those while not connected, but for posts of the instance",
             "lists of followers that are hidden; of accounts elsewhere they are parts",
         ]
         try:

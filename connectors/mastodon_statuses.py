@@ -255,4 +255,5 @@ def _id(id: str) -> str:
 
 
 def millis(at: datetime) -> int:
+    """A moment in ms since 1970."""
     return ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH) // _A_MS

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import requests
 from mastodon import StreamListener
+from urllib3 import BaseHTTPResponse
 
 from connectors.connector import NotConnected
 from connectors.mastodon_instance import Instance
@@ -66,12 +67,12 @@ class _Listener(StreamListener):
     def __init__(self, news: threading.Event) -> None:
         self.put: Callable[[Any], None] = lambda _: None
         self._news = news
-        self._response: requests.Response | None = None
+        self._raw: BaseHTTPResponse | None = None
         self._hung_up = False
 
     def handle_stream(self, response: requests.Response) -> None:
         """Read a stream to its end."""
-        self._response = response
+        self._raw = response.raw
         if self._hung_up:
             return
         self._told(_ATTACHED)
@@ -83,9 +84,9 @@ class _Listener(StreamListener):
     def hang_up(self) -> None:
         """End it, from another thread: whoever reads it finds its end."""
         self._hung_up = True
-        if self._response is not None:
+        if self._raw is not None:
             with suppress(OSError, ValueError, RuntimeError):  # it ended by itself
-                self._response.raw.shutdown()
+                self._raw.shutdown()
 
     def _told(self, said: Said) -> None:
         self.put(said)

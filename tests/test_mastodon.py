@@ -601,7 +601,7 @@ def test_check_says_what_will_be_seen(server: Instance) -> None:
     assert any(f"shown to {ME}" in line for line in found.sees)
     assert any("#jobs" in line for line in found.sees)
     assert [line for line in found.misses if line.endswith("filters: not following")]
-    assert any("taken back" in line for line in found.misses)
+    assert any("deletions by" in line for line in found.misses)
     until(lambda: server.streams() == 0, "the stream to be left")
     server.token = "another"
     with pytest.raises(Refused, match="HTTP 401"):
