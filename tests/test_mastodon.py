@@ -293,6 +293,7 @@ def test_a_payload_that_is_no_json_ends_nothing(server: Instance, tmp_path: Path
         root = root_of(server)
         until(lambda: has(shelf, id_of(root)), "the post")
         assert (one.status.rejected.total(), one.status.reconnects) == (1, 0)
+    assert [(rejected.reason, source) for rejected, source in shelf.rejected] == [("not JSON", "connector mastodon")]
     assert "geheim" not in repr(notes.lines)
 
 
