@@ -205,6 +205,10 @@ class Finder(ABC):
     def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
         """One page of those that an account `follows`, or is `followed_by`, and the next page, None at the end."""
 
+    def is_whole(self, account: str, side: str, rows: int) -> bool:
+        """Whether a list that ended after so many rows names everybody; a network may show a part of it as the end."""
+        return True
+
     @abstractmethod
     def close(self) -> None:
         """Let go of connections."""
