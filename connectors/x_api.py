@@ -101,7 +101,7 @@ class Calls(tweepy.client.BaseClient):  # type: ignore[misc]  # tweepy has no ty
 
 def named(route: str) -> str:
     """A route as it may be told: without the ids in it."""
-    return re.sub(r"/\d+", "/…", route)
+    return re.sub(r"/\d{2,}", "/…", route)
 
 
 class _Client(Calls, tweepy.Client):  # type: ignore[misc]  # as above
