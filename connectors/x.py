@@ -237,7 +237,7 @@ class X(Connector):
             self._rules_due = time.monotonic() + (_PAUSE_S if error.after_s is None else error.after_s)
 
     def _want(self) -> x_rules.Wanted:
-        return x_rules.wanted(self.known.offers(), self._posts(), x_rules.MOST - self._foreign)
+        return x_rules.wanted(self.known.offers(), self._posts(), max(0, x_rules.MOST - self._foreign))
 
     def _set_rules(self) -> None:
         present = self._api.rules()
@@ -247,20 +247,25 @@ class X(Connector):
         if len(present) + len(added) > x_rules.MOST:
             self._remove(removed)
             removed = []
-        self._add(added)  # before others go, so that nothing falls between them
+        not_taken = self._add(added)  # before others go, so that nothing falls between them
         self._remove(removed)
         self._wanted = wanted
+        missing = [f"{wanted.left_out} links, hashtags or posts found no room in X's rules"] if wanted.left_out else []
+        missing += [f"{not_taken} rules X did not take"] if not_taken else []
+        self.warns = f"not all is seen: {', '.join(missing)}" if missing else None
 
-    def _add(self, rules: Sequence[x_rules.Rule]) -> None:
-        """Add rules. X takes none of a call if it does not like one, so then they go one by one."""
+    def _add(self, rules: Sequence[x_rules.Rule]) -> int:
+        """Add rules; how many X did not take. It takes none of a call if it does not like one: then they go singly."""
+        not_taken = 0
         for some in _parts(rules):
             try:
                 self._api.add_rules(some)
-            except TooManyRules:
-                return
-            except Unfit:
-                for one in some if len(some) > 1 else ():
-                    self._add([one])
+            except Unfit as error:
+                if len(some) == 1 or isinstance(error, TooManyRules):
+                    not_taken += len(some)
+                else:
+                    not_taken += sum(self._add([one]) for one in some)
+        return not_taken
 
     def _remove(self, ids: Sequence[str]) -> None:
         for some in _parts(ids):

@@ -177,15 +177,26 @@ def test_rules_that_x_does_not_take_stop_no_others(network: XNetwork, tmp_path: 
     path = "POST /2/tweets/search/stream/rules"
     network.refuse(400, body=b'{"title":"Invalid Request"}', path=path)
     network.refuse(400, path=path)
-    with running(connector(network, known), tmp_path / "j", Shelf):
+    with running(connector(network, known), tmp_path / "j", Shelf) as one:
         assert sorted(tag for _, tag in network.rules.values()) == ["ricochet:offer/c", "somebody's"]
+        assert "1 rules X did not take" in (one.status.warns or "")
         body = json.dumps({"title": "RulesCapExceeded", "type": f"{PROBLEMS}/rule-cap"}).encode()
         network.refuse(403, body=body, path=path)
         known.open = [*known.open, JobOffer(id="d", urls=("https://jobs.example/d",))]
         asked = len(network.asked)
         until(lambda: any(call.startswith("POST") for call in network.asked[asked:]), "the rules asked for")
-    with running(connector(network, known), tmp_path / "j", Shelf):
+    with running(connector(network, known), tmp_path / "j", Shelf) as one:
         assert "ricochet:offer/d" in [tag for _, tag in network.rules.values()]
+        until(lambda: one.status.warns is None, "no warning any more")
+
+
+def test_what_finds_no_room_is_told(network: XNetwork, tmp_path: Path) -> None:
+    """Others' rules take their part of what X allows; what is not seen for that is told, and the rest is seen."""
+    network.rules = {str(n): (f"cats {n}", "somebody's") for n in range(999)}
+    known = Offers(*(JobOffer(id=id, urls=(f"https://jobs.example/{id}",)) for id in "abc"))
+    with running(connector(network, known), tmp_path / "j", Shelf) as one:
+        assert [tag for _, tag in network.rules.values() if tag != "somebody's"] == ["ricochet:offer/a"]
+        assert "2 links, hashtags or posts found no room" in (one.status.warns or "")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}])
