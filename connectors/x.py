@@ -108,8 +108,6 @@ class X(Connector):
             oldest = now - SEARCHED_MS + _MARGIN_MS
             if since < oldest - _MARGIN_MS + REWIND_MS:
                 raise CursorRejected("the cursor is older than the 7 days that X searches", _cursor(oldest), oldest)
-        else:
-            self._recheck.asked_ms = now
         with self._paid(now if since is None else since):
             self._set_rules()
             self._stream = Stream(self.options.text("api"), self.options.text("bearer_token"), self._silence_s)

@@ -22,7 +22,7 @@ from tests.connecting import Looking, Notes, Shelf, made, running
 from tests.processes import ended, until
 from tests.rehearsals import OFFER, URL
 from tests.test_connectors import cursor
-from tests.x_network import COMPANY, PROBLEMS, XNetwork, now_ms, post
+from tests.x_network import COMPANY, PROBLEMS, RULES, STREAM, XNetwork, now_ms, post
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_what_finds_no_room_is_told(network: XNetwork, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}])
 @pytest.mark.parametrize("status", [429, 503, 500])
-@pytest.mark.parametrize("path", ["GET /2/tweets/search/stream/rules", "GET /2/tweets/search/stream"])
+@pytest.mark.parametrize("path", [RULES, STREAM])
 def test_it_comes_back(network: XNetwork, tmp_path: Path, path: str, status: int, headers: dict[str, str]) -> None:
     """Refused for now, with and without a word for how long: it waits, comes back, and reads."""
     shelf = Shelf()
@@ -277,7 +277,7 @@ def test_an_expired_token_stops_it(network: XNetwork, tmp_path: Path) -> None:
         until(lambda: one.status.state == "refused", "the refusal")
         assert (one.status.why, one.alive()) == ("/2/tweets/search/stream/rules: HTTP 401", False)
     with running(connector(network), tmp_path / "j", Shelf) as one:
-        network.refuse(401, path="GET /2/tweets/search/stream")
+        network.refuse(401, path=STREAM)
         network.cut()
         until(lambda: one.status.state == "refused", "the refusal")
 

@@ -23,6 +23,9 @@ _EPOCH_MS = 1_288_834_974_657
 COMPANY = "55500000000000001"
 FIRST_SHARER = 55_500_000_000_000_100
 PROBLEMS = "https://api.x.com/2/problems"
+STREAM = "GET /2/tweets/search/stream "
+RULES = "GET /2/tweets/search/stream/rules "
+"""Calls, as `refuse` names them: to their end."""
 
 
 def now_ms() -> int:
@@ -309,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
         network.called()
         network.asked.append(f"{self.command} {self.path}")
         network.tokens.add(self.headers["Authorization"])
-        if (refusal := network.refusal(f"{self.command} {url.path}")) is not None:
+        if (refusal := network.refusal(f"{self.command} {url.path} ")) is not None:
             self._send(*refusal)
         elif url.path == "/2/tweets/search/stream":
             self.close_connection = True
