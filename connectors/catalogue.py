@@ -15,6 +15,7 @@ from connectors.connector import Connector, Option, Options, Value
 CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
     "mastodon": "connectors.mastodon:MastodonConnector",
+    "x": "connectors.x:X",
 }
 """By name, where the class is: `module:Class`."""
 

@@ -76,8 +76,10 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.jetstream import JetstreamRehearsal
     from tests.mastodon_instance import MastodonRehearsal
+    from tests.x_network import XRehearsal
 
     return {
         "bluesky": JetstreamRehearsal,
         "mastodon": MastodonRehearsal,
+        "x": XRehearsal,
     }
