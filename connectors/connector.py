@@ -219,6 +219,10 @@ class Connector(ABC):
     declared: ClassVar[Declaration]
     hooks: Sequence[Hook] = ()
     """Routes of the receiver, for what the network pushes."""
+    expires_ms: int | None = None
+    """When its credentials end, by the wall clock; None where they do not, or nobody says. Set by `connect`."""
+    warns: str | None = None
+    """What a person should see to though it still reads, in a line: its credentials end soon, a webhook is gone."""
 
     def __init__(self, options: Options, known: Known) -> None:
         self.options, self.known = options, known
