@@ -18,6 +18,10 @@ _EPOCH_S: Final = 1_000_000_000
 _RESETS: Final = ("retry-after", "x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset")
 
 
+class Missing(NotConnected):
+    """There is no such thing, or not any more."""
+
+
 Fault = Callable[[int, Mapping[str, str], bytes, str], ConnectorError]
 """What an answer that is no success means: its status, headers and body, and what was asked for."""
 
@@ -44,6 +48,8 @@ def fault(status: int, headers: Mapping[str, str], what: str) -> ConnectorError:
         return RateLimited(why, reset_s(headers, time.time()))
     if status in (401, 403):
         return Refused(why)
+    if status in (404, 410):
+        return Missing(why)
     return NotConnected(why, reset_s(headers, time.time()) if status == 503 else None)
 
 

@@ -75,5 +75,6 @@ class Rehearsal(ABC):
 def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.jetstream import JetstreamRehearsal
+    from tests.linkedin import LinkedInRehearsal
 
-    return {"bluesky": JetstreamRehearsal}
+    return {"bluesky": JetstreamRehearsal, "linkedin": LinkedInRehearsal}
