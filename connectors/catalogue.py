@@ -15,6 +15,8 @@ from connectors.connector import Connector, Option, Options, Value
 CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
     "linkedin": "connectors.linkedin:LinkedIn",
+    "facebook": "connectors.facebook:Facebook",
+    "threads": "connectors.threads:Threads",
 }
 """By name, where the class is: `module:Class`."""
 

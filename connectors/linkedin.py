@@ -222,20 +222,9 @@ class LinkedIn(Pushed):
             sees.append("how many follow")
         except ConnectorError as error:
             misses.append(f"how many follow: {error}")
-        if not self._secret:
-            misses.append("anything at once: without client_secret no webhook is taken, and the pull has it later")
-        elif (why := self._checked_webhook()) is not None:
-            misses.append(f"anything at once: {why}")
-        else:
-            sees.append("shares and comments at once, by webhook")
+        at_once, not_at_once = self.at_once()
         self.close()
-        return Check(tuple(sees), tuple(misses))
-
-    def _checked_webhook(self) -> str | None:
-        try:
-            return self.unheard()
-        except ConnectorError as error:
-            return str(error)
+        return Check((*sees, *at_once), (*misses, *not_at_once))
 
     def _ask(self, path: str, what: str) -> Answer:
         return self._api.ask("GET", f"/rest/{path}", what=what)

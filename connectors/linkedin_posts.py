@@ -1,7 +1,7 @@
 """What LinkedIn's messages say: posts of an organisation, notifications of what others did with them, totals.
 
-A raw message is `{"post": ...}`, `{"notification": ...}`, `{"statistics": ...}`, `{"followers": ...}` or
-`{"gone": ...}`, with the network's object as it came and, where that has no moment, that of the answer in `at`.
+A raw message is `{"post": ...}`, `{"notification": ...}` or `{"statistics": ..., "at": ms}`, with the network's object
+as it came; totals have no moment but that of the answer.
 
 - A post is named by its URN as the Posts API has it (`urn:li:share:`, `urn:li:ugcPost:`). A notification names it by an
   activity, and by that URN only in what it shows beside (`decoratedSourcePost`); without, it can't be told which post.
@@ -18,8 +18,9 @@ from typing import Any, Final
 import msgspec
 
 from connectors.connector import Normal
+from connectors.messages import normalised, unnamed
 from connectors.sightings import Authored, Removed, Shared, Stated
-from spread.events import MAX_ID_BYTES, Profile, Rejected
+from spread.events import Rejected
 
 NETWORK: Final = "linkedin:"
 COMMENTS: Final = ("COMMENT", "ADMIN_COMMENT", "COMMENT_EDIT")
@@ -97,30 +98,16 @@ class _Statistics(msgspec.Struct):
     ugcPost: str | None = None
 
 
-class _Followers(msgspec.Struct):
-    account: str
-    n: int
-
-
 class _Raw(msgspec.Struct):
     post: Post | None = None
     notification: Notification | None = None
     statistics: _Statistics | None = None
-    followers: _Followers | None = None
-    gone: str | None = None
     at: int = 0
 
 
 def normalise(raw: Any) -> Sequence[Normal]:
     """What a message says. Pure; never raises."""
-    try:
-        message = msgspec.convert(raw, _Raw)
-    except msgspec.ValidationError as error:
-        return [Rejected("mistyped field", str(error), b"")]
-    seen = _seen(message)
-    if any(len(one.id if not isinstance(one, Removed) else one.target) > MAX_ID_BYTES for one in seen):
-        return [Rejected("too long", "an id", b"")]
-    return seen or _missing(message)
+    return normalised(raw, "linkedin", _Raw, _seen)
 
 
 def post_urn(notification: Notification) -> str | None:
@@ -138,41 +125,19 @@ def written(commentary: str) -> tuple[str, tuple[str, ...]]:
     return _ESCAPED.sub(r"\1", text), tags
 
 
-_Seen = list[Authored | Shared | Removed | Stated | Profile]
-
-
-def _seen(message: _Raw) -> _Seen:
+def _seen(message: _Raw) -> Sequence[Normal]:
     if message.post is not None:
         return _authored(message.post)
     if message.notification is not None:
         return _notified(message.notification)
-    if message.statistics is not None:
-        return _stated(message.statistics, message.at)
-    if message.gone is not None:
-        return [Removed(target=NETWORK + message.gone, at=message.at)]
-    if message.followers is not None:
-        account = NETWORK + message.followers.account
-        id, n = f"{account}#profile-{message.at}", message.followers.n
-        return [Profile(v=1, id=id, network="linkedin", at=message.at, source="poll", actor=account, followers=n)]
-    return []
+    return [] if message.statistics is None else _stated(message.statistics, message.at)
 
 
-def _missing(message: _Raw) -> Sequence[Normal]:
-    """Why a message that should say something does not."""
-    if (post := message.post) is not None and post.lifecycleState == "PUBLISHED":
+def _authored(post: Post) -> Sequence[Normal]:
+    if post.lifecycleState != "PUBLISHED":
+        return []
+    if (at := post.publishedAt or post.createdAt) is None:
         return [Rejected("missing field", "a post without a moment", b"")]
-    told = message.notification
-    if told is None or told.action not in ACTIONS or _is_own_share(told):
-        return []
-    if told.action == "SHARE_MENTION" and told.decoratedGeneratedActivity is None:
-        return []  # somebody named the organisation: without a text it is nothing
-    return [Rejected("unnamed", f"a {told.action} of which LinkedIn says not whose it is, or of which post", b"")]
-
-
-def _authored(post: Post) -> _Seen:
-    at = post.publishedAt or post.createdAt
-    if post.lifecycleState != "PUBLISHED" or at is None:
-        return []
     id, actor = NETWORK + post.id, NETWORK + post.author
     parent = None if post.reshareContext is None else NETWORK + post.reshareContext.parent
     text, tags = written(post.commentary)
@@ -183,41 +148,36 @@ def _authored(post: Post) -> _Seen:
     return [Authored(id=id, actor=actor, at=at, text=text, urls=urls, tags=tags, quotes=parent)]
 
 
-def _notified(told: Notification) -> _Seen:
-    post = post_urn(told)
+def _notified(told: Notification) -> Sequence[Normal]:
     beside = told.decoratedGeneratedActivity or _Generated()
     if told.action in COMMENTS:
-        return _commented(told, post, beside.comment)
+        return [_commented(told, beside.comment)]
     if told.action == "COMMENT_DELETE":
         comment = _comment_urn(told, beside.comment)
-        return [] if comment is None else [Removed(target=NETWORK + comment, at=told.lastModifiedAt)]
-    share = beside.share
-    if share is None or share.owner is None or _is_own_share(told):
-        return []
-    actor = NETWORK + share.owner
-    if told.action == "SHARE" and post is not None:
-        id = f"{NETWORK}notification:{told.notificationId}"
-        return [Shared(id=id, actor=actor, at=told.lastModifiedAt, of=NETWORK + post)]
-    if told.action == "SHARE_MENTION":
-        text, tags = written(share.text)
-        return [Authored(id=NETWORK + share.entity, actor=actor, at=told.lastModifiedAt, text=text, tags=tags)]
+        return [unnamed("a deletion") if comment is None else Removed(target=NETWORK + comment, at=told.lastModifiedAt)]
+    if told.action == "SHARE":
+        return [] if _is_own(told, beside.share) else [_shared(told, beside.share)]
+    if told.action == "SHARE_MENTION" and beside.share is not None and beside.share.owner is not None:
+        id, actor = NETWORK + beside.share.entity, NETWORK + beside.share.owner
+        text, tags = written(beside.share.text)
+        return [Authored(id=id, actor=actor, at=told.lastModifiedAt, text=text, tags=tags)]
     return []
 
 
-def _commented(told: Notification, post: str | None, beside: _Beside | None) -> _Seen:
-    comment = _comment_urn(told, beside)
+def _shared(told: Notification, beside: _Beside | None) -> Normal:
+    post = post_urn(told)
+    if post is None or beside is None or beside.owner is None:
+        return unnamed("a share")
+    id, actor = f"{NETWORK}notification:{told.notificationId}", NETWORK + beside.owner
+    return Shared(id=id, actor=actor, at=told.lastModifiedAt, of=NETWORK + post)
+
+
+def _commented(told: Notification, beside: _Beside | None) -> Normal:
+    post, comment = post_urn(told), _comment_urn(told, beside)
     if post is None or comment is None or beside is None or beside.owner is None:
-        return []
-    return [
-        Authored(
-            id=NETWORK + comment,
-            actor=NETWORK + beside.owner,
-            at=told.lastModifiedAt,
-            text=beside.text,
-            replies_to=NETWORK + post,
-            thread=NETWORK + post,
-        )
-    ]
+        return unnamed("a comment")
+    id, actor, of = NETWORK + comment, NETWORK + beside.owner, NETWORK + post
+    return Authored(id=id, actor=actor, at=told.lastModifiedAt, text=beside.text, replies_to=of, thread=of)
 
 
 def _comment_urn(told: Notification, beside: _Beside | None) -> str | None:
@@ -226,13 +186,12 @@ def _comment_urn(told: Notification, beside: _Beside | None) -> str | None:
     return None if found is None else f"urn:li:comment:(urn:li:{found[1]}:{found[2]},{found[3]})"
 
 
-def _is_own_share(told: Notification) -> bool:
+def _is_own(told: Notification, share: _Beside | None) -> bool:
     """Whether the organisation shared its own post: that comes as a post of it, too."""
-    share = None if told.decoratedGeneratedActivity is None else told.decoratedGeneratedActivity.share
-    return told.action == "SHARE" and share is not None and share.owner == told.organizationalEntity
+    return share is not None and share.owner == told.organizationalEntity
 
 
-def _stated(statistics: _Statistics, at: int) -> _Seen:
+def _stated(statistics: _Statistics, at: int) -> Sequence[Normal]:
     urn = statistics.share or statistics.ugcPost
     if urn is None:
         return []  # those of the organisation as a whole

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from connectors.connector import Connector, CursorRejected, Known, Option, Options, Page, Refused, Root
+from connectors.connector import Connector, ConnectorError, CursorRejected, Known, Option, Options, Page, Refused, Root
 from connectors.webhook import Delivered, Inbox
 from spread.events import DAY_MS
 
@@ -167,6 +167,16 @@ class Pushed(Connector):
             self._warnings[topic] = text
         self.warns = "; ".join(self._warnings.values()) or None
 
+    def at_once(self) -> tuple[list[str], list[str]]:
+        """What `check` says of the webhook: what is seen, and what is missed."""
+        if not self.hooks:
+            return [], ["anything at once: without the application's secret no webhook is taken"]
+        try:
+            why = self.unheard()
+        except ConnectorError as error:
+            why = str(error)
+        return ([], [f"anything at once: {why}"]) if why else (["what happens, at once, by webhook"], [])
+
     def _next(self) -> Page | None:
         assert self._cycle is not None
         try:
@@ -184,11 +194,14 @@ class Pushed(Connector):
     def _pulled(self) -> Iterator[Page]:
         now = _now_ms()
         since = replace(self._mark, seen=self._mark.seen - OVERLAP_MS, posts=self._mark.posts - OVERLAP_MS)
+        last: list[Any] = []
         for raws in self.pull(since, now):
             if fresh := self._fresh(raws):
-                yield Page(fresh, source="poll")
+                if last:
+                    yield Page(last, source="poll")
+                last = fresh
         self._mark = Mark(now, now, self._mark.counted)
-        yield Page(cursor=str(self._mark), heard=now, source="poll")
+        yield Page(last, str(self._mark), heard=now, source="poll")
         if self._is_first:
             self._is_first = False
             self._heed_webhook()
@@ -196,7 +209,8 @@ class Pushed(Connector):
             return
         try:
             for raws in self._totals(now):
-                yield Page(raws, source="poll")
+                if fresh := self._fresh(raws):
+                    yield Page(fresh, source="poll")
             self.warn("totals", None)
         except Refused as error:  # what it pulls is worth going on for
             self.warn("totals", f"no totals: {error}")

@@ -141,7 +141,7 @@ class LinkedIn:
             errors = {urn: {"status": 404, "message": "gone"} for urn in urns if urn in self.gone}
             return Answer({"results": {urn: self.posts[urn] for urn in urns if urn in self.posts}, "errors": errors})
         assert (query["q"], query["author"], query["sortBy"]) == ("author", ORGANIZATION, "LAST_MODIFIED")
-        newest_first = sorted(self.posts.values(), key=lambda post: -post["lastModifiedAt"])
+        newest_first = sorted([*self.posts.values()], key=lambda post: -post["lastModifiedAt"])
         return self._page(newest_first, query)
 
     def _organizationalEntityNotifications(self, key: str, query: dict[str, str], raw: str) -> Answer:

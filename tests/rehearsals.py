@@ -76,5 +76,11 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.jetstream import JetstreamRehearsal
     from tests.linkedin import LinkedInRehearsal
+    from tests.meta import FacebookRehearsal, ThreadsRehearsal
 
-    return {"bluesky": JetstreamRehearsal, "linkedin": LinkedInRehearsal}
+    return {
+        "bluesky": JetstreamRehearsal,
+        "linkedin": LinkedInRehearsal,
+        "facebook": FacebookRehearsal,
+        "threads": ThreadsRehearsal,
+    }

@@ -426,7 +426,7 @@ def test_check_says_what_will_be_seen(linkedin: LinkedIn, tmp_path: Path) -> Non
     env = {f"RICOCHET_CONNECTORS__LINKEDIN__{name.upper()}": value for name, value in linkedin.options().items()}
     well = good("connect", "linkedin", "--check", cwd=tmp_path, env=env).out
     assert "sees    posts, shares and comments of organisation 42" in well
-    assert "sees    shares and comments at once, by webhook" in well
+    assert "sees    what happens, at once, by webhook" in well
     linkedin.subscribed = False
     linkedin.refusals["networkSizes"] = 403
     half = good("connect", "linkedin", "--check", cwd=tmp_path, env=env).out
