@@ -83,6 +83,8 @@ class Pushed(Connector):
         self._mark = Mark(0, 0, 0)
         self._is_new = self._is_first = False
         self._cycle: Iterator[Page] | None = None
+        self._is_turn = False
+        """Whether the pull had the last turn."""
         self._due = 0.0
         self._given: dict[bytes, None] = {}
         self._told: dict[str, None] = {}
@@ -133,7 +135,8 @@ class Pushed(Connector):
         oldest = now - self.kept_ms
         if cursor is not None and mark.seen < oldest:
             why = f"{self.declared.name} tells again what happened in the last {self.kept_ms // 3_600_000} h alone"
-            raise CursorRejected(why, str(replace(mark, seen=oldest)), oldest)
+            earliest = oldest + OVERLAP_MS  # some time to connect with it
+            raise CursorRejected(why, str(replace(mark, seen=earliest)), earliest)
         self._mark, self._is_new, self._is_first = mark, cursor is None, True
         self._cycle, self._due = None, 0.0
         self._given.clear()
@@ -141,19 +144,20 @@ class Pushed(Connector):
         self.expires_ms = self._ends_ms()
 
     def read(self, timeout_s: float) -> Page | None:
-        """What was pushed, else the next answer of a pull that is due."""
+        """What was pushed, and the next answer of a pull that is due, in turn."""
         if self._is_new:
             self._is_new = False
             return Page(cursor=str(self._mark))
         self._heed_credentials()
+        if self._cycle is None and time.monotonic() >= self._due:
+            self._cycle = self._pulled()
+        self._is_turn = not self._is_turn and self._cycle is not None
+        if self._is_turn:  # however much is pushed
+            return self._next()
         wait_s = 0.0 if self._cycle is not None else min(timeout_s, max(0.0, self._due - time.monotonic()))
         if self._held is None:
             self._held = self._inbox.get(wait_s)
-        if self._held is not None:
-            return self._pushed(self._held)
-        if self._cycle is None and time.monotonic() >= self._due:
-            self._cycle = self._pulled()
-        return self._next() if self._cycle is not None else None
+        return None if self._held is None else self._pushed(self._held)
 
     def close(self) -> None:
         """Forget where a pull was: it begins anew."""

@@ -157,6 +157,10 @@ class Graph(ABC):
         return Answer({"data": found[at : at + limit], "paging": paging, "unknown": [1]})
 
     @abstractmethod
+    def publish(self, id: str) -> None:
+        """Have the company publish the offer."""
+
+    @abstractmethod
     def _object(self, id: str, query: dict[str, str]) -> Answer:
         """Answer a question for an object."""
 
@@ -216,9 +220,9 @@ class Threads(Graph):
         super().__init__()
         self.insights: dict[str, dict[str, int]] = {}
 
-    def publish(self, id: str = "1", **more: Any) -> None:
+    def publish(self, id: str = "1") -> None:
         """Have the account publish the offer."""
-        self.posts[id] = media(id, text="We hire", link_attachment_url=URL, **more)
+        self.posts[id] = media(id, text="We hire", link_attachment_url=URL)
 
     def _object(self, id: str, query: dict[str, str]) -> Answer:
         if id == "me":
@@ -243,7 +247,7 @@ class Threads(Graph):
 class GraphRehearsal(Rehearsal):
     """A network of Meta by its pull. Neither tells who shared, so each share is another post of the offer's company."""
 
-    server: Facebook | Threads
+    server: Graph
     network: ClassVar[str]
 
     def __enter__(self) -> Self:

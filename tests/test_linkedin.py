@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -22,10 +23,11 @@ from ricochet.connector_metrics import ConnectorCollector
 from spread.events import AnyEvent, Counts, Delete, Post, Profile, Rejected, Reply, Share
 from tests.connecting import Looking, Notes, Shelf, made, running
 from tests.linkedin import ROOT, SECRET, LinkedIn, delivery, notification, now_ms, offer_post, signature
-from tests.processes import ended, good, until
+from tests.processes import address, ended, good, started, until
 from tests.receiving import Sender
 from tests.rehearsals import OFFER, URL
 from tests.replay import Answer
+from tests.test_offers_cli import OFFERS
 
 DAY_MS = 86_400_000
 
@@ -353,7 +355,7 @@ def sample(status: Any, name: str) -> float | None:
     """Read a metric of a connector."""
     registry = CollectorRegistry()
     registry.register(ConnectorCollector(lambda: [status], lambda: []))
-    return registry.get_sample_value(name, {"connector": "linkedin"})
+    return registry.get_sample_value(name, {"connector": status.name})
 
 
 def test_the_end_of_the_token_is_told_before(linkedin: LinkedIn, journal: Path) -> None:
@@ -419,6 +421,24 @@ def test_totals_that_may_not_be_read_are_told(linkedin: LinkedIn, journal: Path)
         linkedin.notifications.append(notification(7, "SHARE", "ann"))
         until(lambda: "linkedin:notification:7" in shelf.ids(), "the share")
         assert runner.status.warns == "no totals: share statistics: HTTP 403"
+
+
+def test_a_process_takes_what_is_pushed(linkedin: LinkedIn, tmp_path: Path) -> None:
+    """`run --connect` has its receiver on a port of its own: a signed push is in the cascade, any other is refused."""
+    (tmp_path / "offers.yaml").write_text(OFFERS.replace("https://acme.example/jobs/1", URL))
+    good("offers", "import", "offers.yaml", cwd=tmp_path)
+    options = linkedin.options() | {"pull_every_s": "3600"}
+    env = {f"RICOCHET_CONNECTORS__LINKEDIN__{name.upper()}": value for name, value in options.items()}
+    env |= {"RICOCHET_HASH_KEY": "a key of sixteen", "RICOCHET_LOG_FORMAT": "json", "RICOCHET_RECEIVER_PORT": "0"}
+    with started("run", "--connect", "linkedin", "--port", "0", cwd=tmp_path, env=env) as child:
+        child.base = address(child.line('"event": "running"'))
+        hook = address(child.line('"event": "receiving"')) + "/hooks/linkedin"
+        child.has("data-42", 1)
+        body = delivery(notification(7, "SHARE", "ann"), notification(8, "SHARE", "bob"))
+        assert httpx.post(hook, content=body).status_code == 401
+        assert httpx.post(hook, content=body, headers=signature(body), timeout=60).status_code == 200
+        child.has("data-42", 3)
+        assert child.end() == 0
 
 
 def test_check_says_what_will_be_seen(linkedin: LinkedIn, tmp_path: Path) -> None:
