@@ -23,7 +23,18 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from connectors.connector import Connector, ConnectorError, CursorRejected, Known, Option, Options, Page, Refused, Root
+from connectors.connector import (
+    Connector,
+    ConnectorError,
+    CursorRejected,
+    Known,
+    NotConnected,
+    Option,
+    Options,
+    Page,
+    Refused,
+    Root,
+)
 from connectors.webhook import Delivered, Inbox
 from spread.events import DAY_MS
 
@@ -215,9 +226,10 @@ class Pushed(Connector):
             for raws in self._totals(now):
                 if fresh := self._fresh(raws):
                     yield Page(fresh, source="poll")
-            self.warn("totals", None)
-        except Refused as error:  # what it pulls is worth going on for
+        except (Refused, NotConnected) as error:  # what it pulls is worth going on for; the next pull tries again
             self.warn("totals", f"no totals: {error}")
+            return
+        self.warn("totals", None)
         self._heed_webhook()
         self._mark = replace(self._mark, counted=now)
         yield Page(cursor=str(self._mark), source="poll")
@@ -279,8 +291,8 @@ class Pushed(Connector):
         if self.hooks:
             try:
                 why = self.unheard()
-            except Refused:
-                return  # it may not be asked
+            except (Refused, NotConnected):
+                return  # it may not be asked, or not now
             self.warn("webhook", why and f"{why}: what happens comes by pull alone")
 
 

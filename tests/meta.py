@@ -138,6 +138,7 @@ class Graph(ABC):
         if asked == "debug_token":
             form = parse_qs(body.decode())
             assert (method, form["method"], authorised) == ("POST", ["get"], f"an-app|{SECRET}")
+            assert form["input_token"] == ["a-token"]
             return Answer({"data": self.token})
         if authorised not in TOKENS:
             return error(190, status=401)
@@ -146,7 +147,7 @@ class Graph(ABC):
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         object, _, edge = asked.partition("/")
         answer = self._edge(object, edge, query) if edge else self._object(object, query)
-        return Answer(answer.body, answer.status, self.headers)
+        return Answer(answer.body, answer.status, {**answer.headers, **self.headers})
 
     def _page(self, found: list[dict[str, Any]], query: dict[str, str]) -> Answer:
         """Answer with a page of a list; the next one's address holds the token, as Meta's do."""
@@ -177,6 +178,10 @@ class Facebook(Graph):
     def __init__(self) -> None:
         super().__init__()
         self.totals: dict[str, dict[str, Any]] = {}
+        self.counted: list[str] = []
+        """The posts whose totals were asked for."""
+        self.limited_at = 0
+        """The question for totals, counted from 1, that is one too many."""
         self.subscribed = True
 
     def options(self) -> dict[str, Any]:
@@ -198,8 +203,12 @@ class Facebook(Graph):
             return Answer({"id": PAGE, "access_token": "a-page-token", "followers_count": 900})
         if id not in self.posts:
             return error(100, 33)
-        is_total = "shares" in query["fields"]
-        return Answer({"id": id, **self.totals.get(id, {})} if is_total else self.posts[id])
+        if "shares" not in query["fields"]:
+            return Answer(self.posts[id])
+        self.counted.append(id)
+        if len(self.counted) == self.limited_at:
+            return error(4)
+        return Answer({"id": id, **self.totals.get(id, {})})
 
     def _edge(self, id: str, edge: str, query: dict[str, str]) -> Answer:
         if edge == "subscribed_apps":

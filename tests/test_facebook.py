@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connectors import facebook_posts
+from connectors.journal import Journal
 from connectors.sightings import Authored, Removed
 from spread.events import Counts, Delete, Post, Profile, Rejected, Reply, Share
 from tests.connecting import Looking, Notes, Shelf, made, running
@@ -161,6 +162,23 @@ def test_shares_that_may_not_be_seen_are_not_asked_for_again(facebook: Facebook,
 
 def _has(shelf: Shelf, shares: int) -> bool:
     return shares in {event.shares for event in shelf.events if isinstance(event, Counts)}
+
+
+def test_a_limit_among_totals_does_not_begin_them_anew(facebook: Facebook, journal: Path) -> None:
+    """Where a limit comes between the posts that are counted, it goes on with those that are left."""
+    for n in (2, 3):
+        facebook.publish(f"{PAGE}_{n}")
+    shelf, roots = Shelf(), {f"facebook:{PAGE}_{n}" for n in (1, 2, 3)}
+    with running(made("facebook", facebook.options(), Looking()), journal, lambda: shelf):
+        until(lambda: roots <= shelf.ids(), "the posts")
+    with Journal(journal) as kept:
+        never_counted = f"{str(kept.cursor).rpartition(' ')[0]} 0"
+        kept.save(kept.turn(never_counted, None))
+    facebook.limited_at = 2
+    with running(made("facebook", facebook.options(), Looking()), journal, lambda: shelf) as runner:
+        until(lambda: {event.target for event in shelf.events if isinstance(event, Counts)} == roots, "all totals")
+        assert runner.status.rate_limits == 1
+    assert sorted(facebook.counted) == sorted([*(f"{PAGE}_{n}" for n in (1, 2, 3)), facebook.counted[1]])
 
 
 def test_a_revoked_webhook_is_told_and_filled_in(facebook: Facebook, journal: Path) -> None:

@@ -412,15 +412,19 @@ def test_totals_and_deletions_are_asked_for(linkedin: LinkedIn, journal: Path) -
     assert first(shelf, Delete).target == f"linkedin:{ROOT}"
 
 
-def test_totals_that_may_not_be_read_are_told(linkedin: LinkedIn, journal: Path) -> None:
-    """Where the token may not see totals, a line says so, and shares go on coming."""
-    linkedin.refusals["organizationalEntityShareStatistics"] = 403
+@pytest.mark.parametrize("status", [403, 400, 500])
+def test_totals_that_can_not_be_read_are_told(linkedin: LinkedIn, journal: Path, status: int) -> None:
+    """Where totals are refused, or fail again and again, a line says so, and shares go on coming."""
+    linkedin.refusals["organizationalEntityShareStatistics"] = status
     shelf = Shelf()
     with running(connector(linkedin, count_every_s="0"), journal, lambda: shelf) as runner:
         until(lambda: runner.status.warns is not None, "the warning")
         linkedin.notifications.append(notification(7, "SHARE", "ann"))
         until(lambda: "linkedin:notification:7" in shelf.ids(), "the share")
-        assert runner.status.warns == "no totals: share statistics: HTTP 403"
+        assert runner.status.warns == f"no totals: share statistics: HTTP {status}"
+        assert runner.status.reconnects == 0
+        del linkedin.refusals["organizationalEntityShareStatistics"]
+        until(lambda: runner.status.warns is None, "the totals")
 
 
 def test_a_process_takes_what_is_pushed(linkedin: LinkedIn, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_refused_credentials_are_said(name: str, graph: Graph, journal: Path) ->
     """An expired token ends it with a line that names no secret; so does one that the network calls invalid."""
     notes = Notes()
     for options in ({"access_token": "geheim-expired"}, {"app_id": "an-app"}):
-        graph.token = {"is_valid": False}
+        graph.token = {"is_valid": False}  # of the one that is not expired
         with running(connector(name, graph, **options), journal, Shelf, notes, waits=False) as runner:
             until(partial(_is_refused, runner), "the refusal")
         assert "does not hold any more" in runner.status.why
