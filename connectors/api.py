@@ -18,7 +18,11 @@ _EPOCH_S: Final = 1_000_000_000
 _RESETS: Final = ("retry-after", "x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset")
 
 
-class Missing(NotConnected):
+class NotTaken(NotConnected):
+    """The network does not take this question: asked again it is no other."""
+
+
+class Missing(NotTaken):
     """There is no such thing, or not any more."""
 
 
@@ -50,6 +54,8 @@ def fault(status: int, headers: Mapping[str, str], what: str) -> ConnectorError:
         return Refused(why)
     if status in (404, 410):
         return Missing(why)
+    if status in (400, 422):
+        return NotTaken(why)
     return NotConnected(why, reset_s(headers, time.time()) if status == 503 else None)
 
 

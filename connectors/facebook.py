@@ -4,14 +4,13 @@ What happens on a Page is pushed to `/hooks/facebook`. Totals are polled; where 
 that may be seen are listed, so that a webhook that was away is made up for. Deletions of comments are pushed alone.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from connectors import facebook_posts
-from connectors.api import Missing
+from connectors.api import Missing, NotTaken
 from connectors.connector import Abilities, Check, Declaration, Known, Normal, Option, Options, Refused, Root
 from connectors.meta import GRAPH_VERSION, Graph, Meta, found, looked_up, meta_options, rows, tried
 from connectors.pushed import Mark
@@ -87,7 +86,7 @@ class Facebook(Meta):
         try:
             answer = graph.ask(id, {"fields": _TOTALS}, "totals")
         except Missing:
-            return [{"gone": id, "at": time.time_ns() // 1_000_000}]
+            return graph.gone(f"{id.partition('_')[0]}/posts", id, root)
         totals = msgspec.json.encode(answer.said, order="sorted")
         raws: list[Any] = [{"totals": answer.said, "at": answer.at}]
         if self._totals_of.get(id) != totals:
@@ -106,7 +105,7 @@ class Facebook(Meta):
             try:
                 for some in graph.listed(f"{id}/{edge}", params, edge):
                     yield from ({name: one, "post_id": id} for one in some)
-            except (Missing, Refused):
+            except (NotTaken, Refused):
                 self._sees_shares &= name != "share"  # not asked again before the next connection
 
     def audience(self) -> Iterator[list[Any]]:

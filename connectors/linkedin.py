@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from connectors import linkedin_posts
-from connectors.api import Answer, Api, Missing
+from connectors.api import Answer, Api, NotTaken
 from connectors.connector import (
     Abilities,
     Check,
@@ -164,7 +164,7 @@ class LinkedIn(Pushed):
         """One post."""
         try:
             return [{"post": self._ask(f"posts/{quote(id, safe='')}", "a post").said}]
-        except (Missing, Refused):  # another's post may be forbidden
+        except (NotTaken, Refused):  # another's post may be forbidden
             return []
 
     def post_in(self, raw: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from connectors.api import Answer, Api, Missing, fault, reset_s
+from connectors.api import Answer, Api, Missing, NotTaken, fault, reset_s
 from connectors.connector import (
     ConnectorError,
     Known,
@@ -20,6 +20,7 @@ from connectors.connector import (
     Options,
     RateLimited,
     Refused,
+    Root,
 )
 from connectors.pushed import Pushed, pull_options
 from connectors.webhook import Delivery, Hook, Reply, signed
@@ -126,6 +127,16 @@ class Graph:
                 return
             after = {"after": cursor}
 
+    def gone(self, path: str, id: str, root: Root) -> list[Any]:
+        """That a post is gone, if the list of posts at `path` does not have it where it was.
+
+        That it can't be read is not enough: the same error stands for a permission that is missing.
+        """
+        at_s = root.at // 1000
+        window = {"fields": "id", "since": at_s - 1, "until": at_s + 2, "limit": 100}
+        listed = [found(post, "id") for posts in self.listed(path, window, "posts") for post in posts]
+        return [] if id in listed else [{"gone": id, "at": time.time_ns() // 1_000_000}]
+
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
@@ -226,7 +237,7 @@ def looked_up(ask: Callable[[], Any]) -> Any:
     """An answer, None where there is no such thing or it may not be seen."""
     try:
         return ask()
-    except (Missing, Refused):
+    except (NotTaken, Refused):
         return None
 
 

@@ -6,7 +6,6 @@ webhook that was away is made up for. A message is a media object as the API has
 replies have nothing else.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -131,7 +130,7 @@ class Threads(Meta):
         try:
             answer = self._graph.ask(f"{id}/insights", {"metric": _METRICS}, "totals")
         except Missing:
-            return [{"gone": id, "at": time.time_ns() // 1_000_000}]
+            return self._graph.gone("me/threads", id, root)
         data = found(answer.said, "data")
         raws: list[Any] = [{"insights": {"id": id, "data": data}, "at": answer.at}]
         totals = msgspec.json.encode(data)

@@ -157,6 +157,12 @@ class Graph(ABC):
             paging["next"] = f"{self.http.base}/{self.version}/x?access_token=a-token&after={at + limit}"
         return Answer({"data": found[at : at + limit], "paging": paging, "unknown": [1]})
 
+    def _listed(self, moment: str, query: dict[str, str]) -> Answer:
+        """Answer with posts of a window, the newest first; `moment` is where theirs stands."""
+        since, until = (date(int(query[name])) if name in query else "" for name in ("since", "until"))
+        found = [post for post in [*self.posts.values()] if since <= post[moment] <= (until or "9")]
+        return self._page(sorted(found, key=lambda post: str(post[moment]), reverse=True), query)
+
     @abstractmethod
     def publish(self, id: str) -> None:
         """Have the company publish the offer."""
@@ -215,9 +221,7 @@ class Facebook(Graph):
             return Answer({"data": [{"id": "1", "subscribed_fields": ["feed"]}] if self.subscribed else []})
         if edge != "posts":
             return self._page(self.edges.get(f"{id}/{edge}", []), query)
-        since = date(int(query["since"])) if "since" in query else ""
-        found = [post for post in [*self.posts.values()] if post["created_time"] >= since]
-        return self._page(sorted(found, key=lambda post: str(post["created_time"]), reverse=True), query)
+        return self._listed("created_time", query)
 
 
 class Threads(Graph):
@@ -248,9 +252,7 @@ class Threads(Graph):
             return Answer({"data": told})
         if edge != "threads":
             return self._page(self.edges.get(f"{id}/{edge}", []), query)
-        since = date(int(query["since"])) if "since" in query else ""
-        found = [post for post in [*self.posts.values()] if post["timestamp"] >= since]
-        return self._page(sorted(found, key=lambda post: str(post["timestamp"]), reverse=True), query)
+        return self._listed("timestamp", query)
 
 
 class GraphRehearsal(Rehearsal):

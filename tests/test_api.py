@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connectors.api import Api, reset_s
+from connectors.api import Api, Missing, NotTaken, reset_s
 from connectors.connector import ConnectorError, NotConnected, RateLimited, Refused
 from connectors.pump import Pump
 from tests.processes import until
@@ -75,6 +75,8 @@ def api() -> Iterator[Api]:
         ("/429/reset", RateLimited, 3),
         ("/503/reset", NotConnected, 3),
         ("/500", NotConnected, None),
+        ("/400", NotTaken, None),
+        ("/404", Missing, None),
         ("/401", Refused, None),
         ("/403", Refused, None),
         ("/200/html", NotConnected, None),
