@@ -86,6 +86,8 @@ class LinkedIn:
         self.expires_at: int | None = None
         self.refusals: dict[str, int] = {}
         """The status that questions for a resource are answered with."""
+        self.cuts = 0
+        """How many answers of the next pulls break off."""
         self.http = Replay("", 0)
         self._stack = ExitStack()
 
@@ -124,6 +126,9 @@ class LinkedIn:
         resource, _, key = parts.path.removeprefix("/rest/").partition("/")
         if resource in self.refusals:
             return Answer({"message": "no"}, self.refusals[resource])
+        if self.cuts and resource == "posts":
+            self.cuts -= 1
+            return Answer({"elements": []}, cut=5)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         answered: Answer = getattr(self, f"_{resource}")(unquote(key), query, parts.query)
         return answered
@@ -207,8 +212,8 @@ class LinkedInRehearsal(Rehearsal):
             self.names.add(f"urn:li:person:sharer{self._n}")
 
     def cut(self) -> None:
-        """Break off the next answer."""
-        self.server.http.faults.append(Answer({"elements": []}, cut=5))
+        """Break off the next pull, in the middle of an answer."""
+        self.server.cuts += 1
 
     def limit(self, seconds: int) -> None:
         """Answer the next question with 429."""

@@ -101,6 +101,8 @@ class Graph(ABC):
         """What questions for an object or a list are answered with, by path."""
         self.headers: dict[str, str] = {}
         self.token: dict[str, Any] = {"is_valid": True, "expires_at": 0, "scopes": []}
+        self.cuts = 0
+        """How many answers of the next pulls break off."""
         self.http = Replay("", 0)
         self._stack = ExitStack()
 
@@ -146,6 +148,9 @@ class Graph(ABC):
             return self.faults[asked]
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         object, _, edge = asked.partition("/")
+        if self.cuts and edge in ("posts", "threads"):
+            self.cuts -= 1
+            return Answer({"data": []}, cut=5)
         answer = self._edge(object, edge, query) if edge else self._object(object, query)
         return Answer(answer.body, answer.status, {**answer.headers, **self.headers})
 
@@ -285,8 +290,8 @@ class GraphRehearsal(Rehearsal):
             self.names.add(id)
 
     def cut(self) -> None:
-        """Break off the next answer."""
-        self.server.http.faults.append(Answer({"data": []}, cut=5))
+        """Break off the next pull, in the middle of an answer."""
+        self.server.cuts += 1
 
     def limit(self, seconds: int) -> None:
         """Answer the next question as Meta does when too many came."""
