@@ -118,7 +118,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Root:
-    """A post of an offer that the journal knows: `id` as in events, `at` in ms."""
+    """A post of an offer, or a quote of one, that the journal knows: `id` as in events, `at` in ms."""
 
     id: str
     offer: str
@@ -131,6 +131,12 @@ class Known(Protocol):
 
     def roots(self, since_ms: int) -> list[Root]:
         """Posts of offers that are not older, the newest first."""
+
+    def quotes(self, since_ms: int) -> list[Root]:
+        """Quotes below such posts, likewise: they are shared and quoted in their turn."""
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
+        """Ids of posts, shares, quotes and replies that are not older, in their order behind `after`."""
 
     def takes_part(self, account: str) -> bool:
         """Whether an account is known to have posted, shared, quoted or replied."""
@@ -198,6 +204,10 @@ class Finder(ABC):
     @abstractmethod
     def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
         """One page of those that an account `follows`, or is `followed_by`, and the next page, None at the end."""
+
+    def is_whole(self, account: str, side: str, rows: int) -> bool:
+        """Whether a list that ended after so many rows names everybody; a network may show a part of it as the end."""
+        return True
 
     @abstractmethod
     def close(self) -> None:

@@ -77,9 +77,11 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
     from tests.jetstream import JetstreamRehearsal
     from tests.linkedin import LinkedInRehearsal
     from tests.meta import FacebookRehearsal, ThreadsRehearsal
+    from tests.x_network import XRehearsal
 
     return {
         "bluesky": JetstreamRehearsal,
+        "x": XRehearsal,
         "linkedin": LinkedInRehearsal,
         "facebook": FacebookRehearsal,
         "threads": ThreadsRehearsal,
