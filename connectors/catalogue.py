@@ -16,6 +16,9 @@ CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
     "mastodon": "connectors.mastodon:MastodonConnector",
     "x": "connectors.x:X",
+    "linkedin": "connectors.linkedin:LinkedIn",
+    "facebook": "connectors.facebook:Facebook",
+    "threads": "connectors.threads:Threads",
 }
 """By name, where the class is: `module:Class`."""
 
