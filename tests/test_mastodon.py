@@ -290,6 +290,7 @@ def test_a_payload_that_is_no_json_ends_nothing(server: Instance, tmp_path: Path
     shelf, notes = Shelf(), Notes()
     with running(mastodon(server), tmp_path / "j", lambda: shelf, notes) as one:
         server.stream("home", "update", '{"content": "geheim')
+        until(lambda: one.status.rejected.total() == 1, "the rejection")
         root = root_of(server)
         until(lambda: has(shelf, id_of(root)), "the post")
         assert (one.status.rejected.total(), one.status.reconnects) == (1, 0)
@@ -323,9 +324,9 @@ def test_silence_is_found_out(server: Instance, tmp_path: Path) -> None:
 
 def test_signs_of_life_are_enough(server: Instance, tmp_path: Path) -> None:
     """A stream that has nothing to tell but signs of life is left as it is."""
-    with running(mastodon(server, silence_s=0.5), tmp_path / "j", Shelf) as one:
-        calls, past = len(server.asked), time.monotonic() + 1.5
-        until(lambda: time.monotonic() > past, "three times as long as a silence may be")
+    with running(mastodon(server, silence_s=2), tmp_path / "j", Shelf) as one:
+        calls, past = len(server.asked), time.monotonic() + 5
+        until(lambda: time.monotonic() > past, "more than twice as long as a silence may be")
         assert (one.status.reconnects, len(server.asked) - calls < 5) == (0, True)
 
 
