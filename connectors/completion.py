@@ -15,7 +15,7 @@ from connectors.sightings import Authored, Followed, Removed, Shared, Sighting, 
 from spread.events import AnyAct, AnyEvent, Counts, Delete, Forget, Post, Profile, Quote, Rejected, Reply, Share, Ties
 
 Match = Callable[[Authored], str | None]
-"""The offer that a post belongs to by what it says, or None."""
+"""The offer that a post belongs to: as a person decided, else as the network named it, else by what it says."""
 
 _DELETED: Final = "#deleted"
 
@@ -64,7 +64,7 @@ class Completion:
             kind, root, offer, via = "quote", above.root, above.offer, seen.quotes
         elif seen.replies_to is not None and (above := self._answered(seen)) is not None:
             kind, root, offer, via = "reply", above.root, above.offer, seen.replies_to
-        elif (matched := seen.named or self._match(seen)) is not None:
+        elif (matched := self._match(seen)) is not None:
             kind, root, offer = "post", seen.id, matched
         else:
             return []
@@ -83,6 +83,8 @@ class Completion:
 
     def _shared(self, seen: Shared, source: str) -> list[AnyEvent]:
         above = self._journal.entry(seen.of)
+        if above is None and seen.named is not None:
+            above = Entry(seen.of, "post", "", seen.at, seen.of, seen.named)
         if above is None or above.kind == "follow":
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.

@@ -30,7 +30,10 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An account passed `of` on, as it stands. `via` only where the network records through whom."""
+    """An account passed `of` on, as it stands. `via` only where the network records through whom.
+
+    `named` is the offer of `of`, where that itself is not told.
+    """
 
     id: str
     actor: str
@@ -38,6 +41,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     of: str
     via: str | None = None
     followers: int | None = None
+    named: str | None = None
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

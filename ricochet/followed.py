@@ -103,18 +103,20 @@ class Followed:
             return [offer for offer in self.registry.values() if not offer.ended(now)]
 
     def match(self, seen: Authored) -> str | None:
-        """The offer that a post belongs to: as a person has decided, else by what it says."""
+        """The offer that a post belongs to: as a person has decided, else as its network named it, or by its text."""
         mention = Mention(id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags)
         try:
             if self._near is not None and (decided := self._near.decision(seen.id)) is not None:
                 return decided
+            if seen.named is not None:
+                return seen.named
             found = self._matched(mention)
             near = [guess for guess in found.near if guess.confidence >= _WORTH_A_LOOK]
             if self._near is not None and found.offer is None and near:
                 self._near.add(seen.id, near, wall_clock())
         except NearMissError as error:
             log.warning("near misses not kept", why=str(error))
-            return self._matched(mention).offer
+            return seen.named or self._matched(mention).offer
         return found.offer
 
     def _matched(self, mention: Mention) -> Match:
