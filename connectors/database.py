@@ -52,6 +52,11 @@ class Database:
                 raise
             connection.execute("COMMIT")
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy, whatever other processes do meanwhile, to where no file is."""
+        with self.use() as connection:
+            connection.execute("VACUUM INTO ?", [str(path)])
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -86,7 +86,7 @@ class Followed:
         """
         stop = asyncio.Event()
         try:
-            self._take(await asyncio.to_thread(store.changed))
+            self._told(await asyncio.to_thread(store.changed))
             following = asyncio.create_task(self._follow(store, stop))
             try:
                 yield
@@ -95,6 +95,10 @@ class Followed:
                 await following
         finally:
             store.close()
+
+    def read(self, store: Store) -> None:
+        """Take in what a store has now."""
+        self._take(store.changed())
 
     def offers(self) -> list[JobOffer]:
         """Those that are not closed."""
@@ -147,7 +151,7 @@ class Followed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)
             try:
-                self._take(await asyncio.to_thread(store.changed))
+                self._told(await asyncio.to_thread(store.changed))
             except (ClusterError, StateError) as error:
                 log.warning("offers not read", why=str(error))
 
@@ -158,5 +162,8 @@ class Followed:
                     self.registry.drop(id)
                 else:
                     self.registry.put(offer)
+
+    def _told(self, changed: dict[str, JobOffer | None]) -> None:
+        self._take(changed)
         if changed:
             log.info("offers read", changed=len(changed), known=len(self.registry))
