@@ -11,8 +11,22 @@ from typing import Any, Final
 
 from connectors.connector import Normal
 from connectors.journal import Entry, Gone, Journal, Kind
-from connectors.sightings import Authored, Followed, Removed, Shared, Sighting, Stated, Withdrawn
-from spread.events import AnyAct, AnyEvent, Counts, Delete, Forget, Post, Profile, Quote, Rejected, Reply, Share, Ties
+from connectors.sightings import Authored, Followed, Removed, Resulted, Shared, Sighting, Stated, Withdrawn
+from spread.events import (
+    AnyAct,
+    AnyEvent,
+    Counts,
+    Delete,
+    Forget,
+    Outcome,
+    Post,
+    Profile,
+    Quote,
+    Rejected,
+    Reply,
+    Share,
+    Ties,
+)
 
 Match = Callable[[Authored], str | None]
 """The offer that a post belongs to: as a person decided, else as the network named it, else by what it says."""
@@ -41,6 +55,7 @@ class Completion:
             Followed: self._followed,
             Withdrawn: self._withdrawn,
             Stated: self._stated,
+            Resulted: self._resulted,
         }
 
     def events(self, seen: Normal, source: str) -> list[AnyEvent]:
@@ -172,5 +187,25 @@ class Completion:
                 replies=seen.replies,
                 impressions=seen.impressions,
                 clicks=seen.clicks,
+            )
+        ]
+
+    def _resulted(self, seen: Resulted, source: str) -> list[AnyEvent]:
+        known = self._journal.entry(seen.id)
+        about = Authored(id=seen.id, actor="", at=seen.at, urls=seen.urls, refs=seen.refs)
+        offer = self._match(about) if known is None else known.offer
+        if offer is None:
+            return []
+        self._journal.note(Entry(seen.id, "outcome", "", seen.at, "", offer))
+        return [
+            Outcome(
+                v=1,
+                id=seen.id,
+                network=seen.network,
+                at=seen.at,
+                source=source,
+                offer=offer,
+                stage=seen.stage,
+                n=seen.n,
             )
         ]

@@ -89,7 +89,7 @@ class Export:
         rank: Callable[[Row], Rank],
         progress: Callable[[int], object] = lambda _: None,
     ) -> None:
-        self._network, self.columns = network, columns
+        self._network, self.fields, self.columns = network, fields, columns
         self._fields: Final = {columns.column(name): name for name in fields}
         self._files: list[TableFile] = []
         self._file, self._offset, self._row, self._at, self._rank = (array("q") for _ in range(5))

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 from connectors.connector import Root
 from connectors.database import Database
 
-Kind = Literal["post", "share", "quote", "reply", "follow"]
+Kind = Literal["post", "share", "quote", "reply", "follow", "outcome"]
 
 GONE_MS: Final = 3_600_000
 """How long a deletion is kept whose target has not come."""
@@ -39,7 +39,10 @@ class JournalError(Exception):
 
 
 class Entry(NamedTuple):
-    """What is known of a post or a share; of a follow, `root` is the account that is followed and `offer` empty."""
+    """What is known of a post or a share.
+
+    Of a follow, `root` is the account that is followed and `offer` empty; an outcome has an `offer` and no names.
+    """
 
     id: str
     kind: Kind

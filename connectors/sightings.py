@@ -4,6 +4,8 @@
 concerns none. Ids and accounts are `network:native`, times are ms by the network's clock.
 """
 
+from typing import Literal
+
 import msgspec
 
 
@@ -11,8 +13,8 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An account wrote something: a post, a quote or a reply, as will be seen.
 
     `quotes`, `replies_to` and `thread` (the post at the top of the conversation) are ids. `tags` without `#`. `named`
-    is an offer that the network itself says it belongs to (the tag of a rule). `beside`: it was only shown beside
-    another message, and is no news if it is known.
+    is an offer that the network itself says it belongs to (the tag of a rule), `refs` are texts that may be the id of
+    one (those of a campaign). `beside`: it was only shown beside another message, and is no news if it is known.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     thread: str | None = None
     followers: int | None = None
     named: str | None = None
+    refs: tuple[str, ...] = ()
     beside: bool = False
 
 
@@ -83,4 +86,19 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     clicks: int | None = None
 
 
-Sighting = Authored | Shared | Removed | Followed | Withdrawn | Stated
+class Resulted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`n` people clicked, applied or were hired, by what an address or a campaign says of the offer.
+
+    `network` is where they came from. Nothing here is about any of them.
+    """
+
+    id: str
+    at: int
+    stage: Literal["click", "application", "hire"]
+    n: int
+    network: str
+    refs: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+
+
+Sighting = Authored | Shared | Removed | Followed | Withdrawn | Stated | Resulted

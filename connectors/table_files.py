@@ -8,7 +8,7 @@ is a fault with its row, and reading goes on with the next line.
 import csv
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -163,7 +163,12 @@ class TableFile:
             raise ValueError("not JSON") from None
         if not isinstance(record, dict):
             raise ValueError("no JSON object")
-        return {name: text for name in wanted if (text := _text(name, _value(record, name)))}
+        return taken(record, wanted)
+
+
+def taken(record: Mapping[str, Any], wanted: Iterable[str]) -> Cells:
+    """What stands in some columns of an object of JSON. Raises `ValueError` for what is no text and no number."""
+    return {name: text for name in wanted if (text := _text(name, _value(record, name)))}
 
 
 def _value(record: Any, name: str) -> Any:

@@ -108,7 +108,9 @@ class Followed:
 
     def match(self, seen: Authored) -> str | None:
         """The offer that a post belongs to: as a person has decided, else as its network named it, or by its text."""
-        mention = Mention(id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags)
+        mention = Mention(
+            id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags, rule_tags=seen.refs
+        )
         try:
             if self._near is not None and (decided := self._near.decision(seen.id)) is not None:
                 return decided

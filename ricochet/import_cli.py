@@ -12,7 +12,6 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from connectors import export_rows
 from connectors.exports import Export
 from ricochet import imports
 from ricochet.followed import open_store
@@ -63,7 +62,8 @@ def import_(
     --dry-run all of these, and exit code 1 if there is any. It can be done again: nothing is counted twice.
 
     Fields: kind, id, at, actor, offer, of, via, whom, followers, text, urls, tags, shares, likes, replies, impressions,
-    clicks. A column that is named like a field needs no --column; others are not read.
+    clicks. A column that is named like a field needs no --column; others are not read. With `--network outcomes` the
+    files hold clicks, applications and hires: id, at, stage, n, offer, url, utm_content, utm_campaign, utm_source.
     """
     loaded = chosen(to, state)
     with (
@@ -85,7 +85,7 @@ def import_(
 
 def _dry_run(export: Export, import_: Callable[..., imports.Census]) -> int:
     first: list[AnyEvent] = []
-    mapped = {name: export.columns.column(name) for name in export_rows.FIELDS}
+    mapped = {name: export.columns.column(name) for name in export.fields}
     click.echo(f"columns   {', '.join(f'{name} = {column}' for name, column in mapped.items() if export.has(column))}")
     click.echo(f"not read  {', '.join(export.unread) or 'none'}")
     census = import_(take=lambda events: first.extend(events[: _SHOWN - len(first)]), on_rejected=_Told(None).add)

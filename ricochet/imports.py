@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from connectors import columns, export_rows
+from connectors import columns, export_rows, outcomes
 from connectors.completion import Completion
+from connectors.connector import Normal
 from connectors.database import Database
-from connectors.exports import ROWS, Export
+from connectors.exports import ROWS, Export, Rank, Row
 from connectors.journal import Journal, JournalError
 from connectors.near_misses import NearMissError
 from connectors.table_files import TableError
@@ -23,12 +24,25 @@ from ricochet.errors import RicochetError
 from ricochet.followed import Followed, Store
 from ricochet.publisher import open_door
 from ricochet.settings import Settings
-from spread.events import Act, AnyEvent, Counts, Rejected
+from spread.events import Act, AnyEvent, Counts, Outcome, Rejected
 from streams.clock import wall_clock
 from streams.embedded import Embedded
 
 Take = Callable[[list[AnyEvent]], object]
 """Takes events; returns once they are safe."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of an export are read."""
+
+    fields: tuple[str, ...]
+    normalise: Callable[[Row], Sequence[Normal]]
+    rank: Callable[[Row], Rank]
+
+
+ACTS: Final = Reading(export_rows.FIELDS, export_rows.normalise, export_rows.rank)
+OUTCOMES: Final = Reading(outcomes.FIELDS, outcomes.normalise, outcomes.rank)
 
 _PAGES: Final = 10
 """Pages of which the events are made safe at a time."""
@@ -54,8 +68,13 @@ class Census:
         """Count the events of a row."""
         for event in events:
             self.kinds[str(event.__struct_config__.tag)] += 1
-            if isinstance(event, Act | Counts):
+            if isinstance(event, Act | Counts | Outcome):
                 self.offers.add(event.offer)
+
+
+def reading(network: str) -> Reading:
+    """How exports of a network are read: acts of accounts, but for outcomes, which are nobody's."""
+    return OUTCOMES if network == outcomes.NETWORK else ACTS
 
 
 def opened(
@@ -67,9 +86,9 @@ def opened(
 ) -> Export:
     """The export that some files are. Raises `RicochetError` for what is none, or can't be mapped so."""
     try:
-        mapped = columns.read(export_rows.FIELDS, mapping, given)
-        paths = [Path(file) for file in files]
-        return Export(paths, network, export_rows.FIELDS, mapped, rank=export_rows.rank, progress=progress)
+        read = reading(network)
+        mapped = columns.read(read.fields, mapping, given)
+        return Export([Path(file) for file in files], network, read.fields, mapped, rank=read.rank, progress=progress)
     except (columns.ColumnsError, TableError) as error:
         raise RicochetError(str(error)) from None
 
@@ -110,7 +129,8 @@ def import_(
             offers.read(store)
             with Journal(settings.journals / f"import-{network}.journal", settings.own) as journal:
                 completion = Completion(journal, offers.match, network)
-                return _import(export, journal, completion, take, progress=progress, on_rejected=on_rejected)
+                normalise = reading(network).normalise
+                return _import(export, normalise, journal, completion, take, progress=progress, on_rejected=on_rejected)
         finally:
             offers.close()
     except (JournalError, NearMissError, TableError) as error:
@@ -137,6 +157,7 @@ def rehearsed(settings: Settings, network: str) -> Iterator[Settings]:
 
 def _import(
     export: Export,
+    normalise: Callable[[Row], Sequence[Normal]],
     journal: Journal,
     completion: Completion,
     take: Take,
@@ -149,7 +170,7 @@ def _import(
     for start in range(0, len(export), some):
         events: list[AnyEvent] = []
         for row in export.rows(start, some):
-            for said in export_rows.normalise(row):
+            for said in normalise(row):
                 if isinstance(said, Rejected):
                     census.rejected += 1
                     on_rejected(said.detail)

@@ -7,12 +7,14 @@ import io
 import tempfile
 import time
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from tests.rehearsals import URL, Rehearsal
 
+SECRET = "geheim-geheim-geheim"
 MAPPING = """
 zone = "Europe/Paris"
 [columns]
@@ -76,6 +78,32 @@ class ExportRehearsal(Rehearsal):
     def stale_cursor(self) -> str:
         """Give a place in a file that was there before, in the middle of it."""
         return "0123456789abcdef 3 7"
+
+
+class OutcomesRehearsal(ExportRehearsal):
+    """Applications as an applicant tracking system exports them, candidates and all."""
+
+    columns = ("Number", "Stage", "Date", "Link", "Candidate", "E-mail")
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.options["secret"] = SECRET
+        return self
+
+    def mapping(self) -> str:
+        """Say what stands in which column."""
+        columns = {"id": "Number", "stage": "Stage", "at": "Date", "url": "Link"}
+        return "[columns]\n" + "".join(f'{field} = "{column}"\n' for field, column in columns.items())
+
+    def spread(self, shares: int) -> None:
+        """Add so many applications, at first one more, and save the file."""
+        for _ in range(shares if self.acts else shares + 1):
+            n = f"a{len(self.acts)}"
+            candidate, address = f"Jane Doe {n}", f"{n}@mail.example"
+            self.rows.append((n, "application", time.time_ns() // 1_000_000, URL, candidate, address))
+            self.acts.append(f"outcomes:row-{blake2b(f'id={n}'.encode(), digest_size=16).hexdigest()}")
+            self.names |= {candidate, address, self.acts[-1]}
+        self.save()
 
 
 class ViadeoRehearsal(ExportRehearsal):

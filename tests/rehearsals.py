@@ -74,7 +74,7 @@ class Rehearsal(ABC):
 
 def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
-    from tests.exports import ViadeoRehearsal
+    from tests.exports import OutcomesRehearsal, ViadeoRehearsal
     from tests.jetstream import JetstreamRehearsal
 
-    return {"bluesky": JetstreamRehearsal, "viadeo": ViadeoRehearsal}
+    return {"bluesky": JetstreamRehearsal, "outcomes": OutcomesRehearsal, "viadeo": ViadeoRehearsal}
