@@ -15,12 +15,11 @@ from connectors import database
 from connectors.journal import Entry, Gone, Journal
 from connectors.lookups import Lookups
 from connectors.near_misses import NearMisses
-from ricochet import forgetting
-from ricochet.settings import Settings
+from ricochet import forgetting, settings
 from spread.hashing import Hashing
 from spread.matching import Guess, Rule
 from streams.clock import wall_clock
-from tests.crew import Crew
+from tests.crew import Crew, read_all
 from tests.processes import ended, good, running
 from tests.test_offers_cli import nodes
 from tests.test_run import POST, append, post, share
@@ -87,10 +86,8 @@ def test_an_account_leaves_every_file(folder: Path) -> None:
     """Not a byte of its name is left beside the engine, and whoever else is there stays, with all that is theirs."""
     assert b"did:plc:ana" in kept(folder)
     done = good("forget", ANA, cwd=folder, env=HASHED).out
-    files = "4 from bluesky.journal, 4 from import-bluesky.journal, 1 from bluesky.lookups, 3 from ricochet.near"
-    assert done == f"{ANA}: erased from ricochet.state; entries of the connectors erased: {files}\n".replace(
-        "4 from", "5 from"
-    )
+    files = "5 from bluesky.journal, 5 from import-bluesky.journal, 1 from bluesky.lookups, 3 from ricochet.near"
+    assert done == f"{ANA}: erased from ricochet.state; entries of the connectors erased: {files}\n"
     assert b"did:plc:ana" not in kept(folder)
     with Journal(folder / "ricochet-journals" / "bluesky.journal") as journal:
         assert not journal.knows(ANA)
@@ -104,9 +101,7 @@ def test_an_account_leaves_every_file(folder: Path) -> None:
         assert {one.post for one in near.waiting(wall_clock())} == {at(BO, "near"), "x:bo"}
         assert near.decision(at(BO, "decided")) == "o"
     again = good("forget", ANA, cwd=folder, env=HASHED).out
-    assert (
-        "0 from bluesky.journal, 0 from import-bluesky.journal, 0 from bluesky.lookups, 0 from ricochet.near" in again
-    )
+    assert again.count("0 from") == 4
 
 
 def test_an_account_may_be_named_by_its_hash(folder: Path) -> None:
@@ -157,8 +152,6 @@ def test_workers_forget(hands: Crew) -> None:
                          "none, there are no files\n")  # fmt: skip
     hands.caught_up()
     assert nodes(hands, "o") == {root: 2}
-    from tests.crew import read_all
-
     told = json.dumps(read_all(hands, "social-events", 2))
     assert "forget" in told
     assert '"x:2"' not in told
@@ -176,8 +169,7 @@ def test_a_file_that_is_locked_is_told_and_the_others_are_done(locked: Path, mon
     """Where a file can't be had, it is named, everything else is erased all the same, and saying it again does it."""
     monkeypatch.setattr(database, "_BUSY_S", 0.2)
     monkeypatch.chdir(locked)
-    settings = Settings(hash_key=KEY)  # type: ignore[arg-type]  # a text becomes a secret
-    erased = forgetting.forget(settings, forgetting.erasure(ANA, wall_clock()))
+    erased = forgetting.forget(settings.load(hash_key=KEY), forgetting.erasure(ANA, wall_clock()))
     assert [fault.rpartition("/")[2] for fault in erased.faults] == ["bluesky.journal: database is locked"]
     assert erased.entries == {"import-bluesky.journal": 5, "bluesky.lookups": 1, "ricochet.near": 3}
     assert erased.is_taken_in
