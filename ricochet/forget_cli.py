@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ricochet import forgetting
+from ricochet.ambassadors import Ambassadors
 from ricochet.errors import RicochetError
 from ricochet.offers_cli import chosen, kept
 from streams.clock import wall_clock
@@ -32,5 +33,7 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
         where = f"going to be erased from {loaded.state}, once what runs has taken it in"
     files = ", ".join(f"{n} from {name}" for name, n in erased.entries.items())
     click.echo(f"{account}: {where}; entries of the connectors erased: {files or 'none, there are no files'}")
+    if Ambassadors.of(loaded).lists(account):
+        click.echo(f"note: {account} has a line in {loaded.ambassadors}: take it out", err=True)
     if erased.faults:
         raise RicochetError(f"{account} is not erased everywhere, say it again: {'; '.join(erased.faults)}")

@@ -98,6 +98,19 @@ class Offer(Evidence):
                 above = root if parent == self._parents.head(root) else parent
                 yield report.EdgeLine(acts.ids[root], acts.ids[node], acts.ids[above], BASES[basis[node]], sure)
 
+    def passed_on(self) -> dict[str, dict[str, int]]:
+        """By account, how many living nodes were passed on by it, by the basis of that; who passed nothing is not."""
+        self.settle()
+        acts, forest, basis = self._acts, self._parents.forest, self._parents.basis
+        found: dict[str, dict[str, int]] = {}
+        for node in self._living().tolist():
+            root, parent = acts.root[node], forest.parent[node]
+            above = root if parent == self._parents.head(root) else parent
+            if node != root and not acts.gone[above] and acts.actor[above] != NONE:
+                of = found.setdefault(acts.accounts[acts.actor[above]], dict.fromkeys(BASES, 0))
+                of[BASES[basis[node]]] += 1
+        return found
+
     def report_lines(self) -> Iterator[bytes]:
         """The lines of the report, as they are written: of a closed offer those that were kept."""
         if self.closed is not None:

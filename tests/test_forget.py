@@ -20,6 +20,7 @@ from spread.hashing import Hashing
 from spread.matching import Guess, Rule
 from streams.clock import wall_clock
 from tests.crew import Crew, read_all
+from tests.crowd import NOON
 from tests.processes import ended, good, running
 from tests.test_offers_cli import nodes
 from tests.test_run import POST, append, post, share
@@ -114,7 +115,7 @@ def test_an_account_may_be_named_by_its_hash(folder: Path) -> None:
 def test_the_engine_forgets_what_was_and_what_comes(folder: Path) -> None:
     """The account's nodes leave the report, in clear or hashed as they came, and do not come back; others' stay."""
     hashed = json.dumps(
-        POST | {"id": "x:9", "kind": "share", "actor": HASHING.name("x:2"), "root": "x:1", "at": POST["at"] + 9}
+        POST | {"id": "x:9", "kind": "share", "actor": HASHING.name("x:2"), "root": "x:1", "at": NOON + 9}
     )
     (folder / "more.jsonl").write_text(hashed)
     good("replay", "more.jsonl", "--state", "ricochet.state", cwd=folder)
