@@ -7,9 +7,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from connectors import feeds, offer_files
 from connectors.near_misses import NearMisses
 from connectors.offer_files import OfferFileError
+from connectors.short_links import ShortLinks
 from ricochet import corrections
 from ricochet.errors import RicochetError
 from ricochet.settings import Settings
@@ -50,6 +53,27 @@ def read_sources(sources: Iterable[str]) -> tuple[dict[str, list[JobOffer]], lis
             if (other := where.setdefault(offer.id, source)) != source:
                 faults.append(f"{source}: offer {offer.id} is in {other} too")
     return read, faults
+
+
+def resolved(
+    read: Mapping[str, list[JobOffer]], short_links: ShortLinks
+) -> tuple[dict[str, list[JobOffer]], list[str]]:
+    """The offers of each source with their short links resolved, and a line for each that could not be."""
+    notes: list[str] = []
+
+    def long(offer: JobOffer, link: str) -> str:
+        found = short_links.resolve(link)
+        if short_links.is_short(found):
+            notes.append(f"offer {offer.id}: where {link} leads is not known, write the long link")
+        return found
+
+    return {
+        source: [
+            msgspec.structs.replace(offer, urls=tuple(dict.fromkeys(long(offer, link) for link in offer.urls)))
+            for offer in offers
+        ]
+        for source, offers in read.items()
+    }, notes
 
 
 def planned(

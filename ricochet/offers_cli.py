@@ -62,9 +62,12 @@ def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path |
     if faults:
         more = f" (and {len(faults) - 1} more, see `ricochet offers check`)" if len(faults) > 1 else ""
         raise RicochetError(f"{faults[0]}{more}")
+    read, notes = offers_.resolved(read, ShortLinks())
     with _store(to, state, make=True) as (_, store):
         plans = offers_.planned(read, _known(store), wall_clock(), may_empty=empty)
         store.write([offer for plan in plans for offer in plan.changed])
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     for plan in plans:
         click.echo(str(plan))
 
