@@ -19,6 +19,7 @@ from connectors.near_misses import NearMissError
 from ricochet import (
     answers,
     connect_cli,
+    export_cli,
     forget_cli,
     import_cli,
     kafka_cli,
@@ -180,6 +181,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
 
 ricochet.add_command(connect_cli.connect)
 ricochet.add_command(import_cli.import_)
+ricochet.add_command(export_cli.export)
 ricochet.add_command(forget_cli.forget)
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
