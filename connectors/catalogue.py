@@ -16,6 +16,7 @@ CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
     "outcomes": "connectors.outcomes:Outcomes",
     "viadeo": "connectors.viadeo:Viadeo",
+    "x": "connectors.x:X",
 }
 """By name, where the class is: `module:Class`."""
 

@@ -14,7 +14,8 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `quotes`, `replies_to` and `thread` (the post at the top of the conversation) are ids. `tags` without `#`. `named`
     is an offer that the network itself says it belongs to (the tag of a rule), `refs` are texts that may be the id of
-    one (those of a campaign). `beside`: it was only shown beside another message, and is no news if it is known.
+    one (those of a campaign). `beside`: it was only shown beside another message, or asked for, and is no news if it is
+    known.
     """
 
     id: str
@@ -33,7 +34,7 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An account passed `of` on, as it stands. `via` only where the network records through whom.
+    """An account passed `of` on, as it stands. `via` only where the network records through whom. `beside` as above.
 
     `named` is the offer of `of`, where that itself is not told.
     """
@@ -45,6 +46,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     via: str | None = None
     followers: int | None = None
     named: str | None = None
+    beside: bool = False
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

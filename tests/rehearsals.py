@@ -76,5 +76,11 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.exports import OutcomesRehearsal, ViadeoRehearsal
     from tests.jetstream import JetstreamRehearsal
+    from tests.x_network import XRehearsal
 
-    return {"bluesky": JetstreamRehearsal, "outcomes": OutcomesRehearsal, "viadeo": ViadeoRehearsal}
+    return {
+        "bluesky": JetstreamRehearsal,
+        "outcomes": OutcomesRehearsal,
+        "viadeo": ViadeoRehearsal,
+        "x": XRehearsal,
+    }
