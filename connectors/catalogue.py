@@ -17,6 +17,9 @@ CATALOGUE: Final[dict[str, str]] = {
     "outcomes": "connectors.outcomes:Outcomes",
     "viadeo": "connectors.viadeo:Viadeo",
     "x": "connectors.x:X",
+    "linkedin": "connectors.linkedin:LinkedIn",
+    "facebook": "connectors.facebook:Facebook",
+    "threads": "connectors.threads:Threads",
 }
 """By name, where the class is: `module:Class`."""
 

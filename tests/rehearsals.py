@@ -76,6 +76,8 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.exports import OutcomesRehearsal, ViadeoRehearsal
     from tests.jetstream import JetstreamRehearsal
+    from tests.linkedin import LinkedInRehearsal
+    from tests.meta import FacebookRehearsal, ThreadsRehearsal
     from tests.x_network import XRehearsal
 
     return {
@@ -83,4 +85,7 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
         "outcomes": OutcomesRehearsal,
         "viadeo": ViadeoRehearsal,
         "x": XRehearsal,
+        "linkedin": LinkedInRehearsal,
+        "facebook": FacebookRehearsal,
+        "threads": ThreadsRehearsal,
     }
