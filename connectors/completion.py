@@ -11,11 +11,25 @@ from typing import Any, Final
 
 from connectors.connector import Normal
 from connectors.journal import Entry, Gone, Journal, Kind
-from connectors.sightings import Authored, Followed, Removed, Shared, Sighting, Stated, Withdrawn
-from spread.events import AnyAct, AnyEvent, Counts, Delete, Forget, Post, Profile, Quote, Rejected, Reply, Share, Ties
+from connectors.sightings import Authored, Followed, Removed, Resulted, Shared, Sighting, Stated, Withdrawn
+from spread.events import (
+    AnyAct,
+    AnyEvent,
+    Counts,
+    Delete,
+    Forget,
+    Outcome,
+    Post,
+    Profile,
+    Quote,
+    Rejected,
+    Reply,
+    Share,
+    Ties,
+)
 
 Match = Callable[[Authored], str | None]
-"""The offer that a post belongs to by what it says, or None."""
+"""The offer that a post belongs to: as a person decided, else as the network named it, else by what it says."""
 
 _DELETED: Final = "#deleted"
 
@@ -41,6 +55,7 @@ class Completion:
             Followed: self._followed,
             Withdrawn: self._withdrawn,
             Stated: self._stated,
+            Resulted: self._resulted,
         }
 
     def events(self, seen: Normal, source: str) -> list[AnyEvent]:
@@ -65,7 +80,7 @@ class Completion:
             kind, root, offer, via = "quote", above.root, above.offer, above.id
         elif seen.replies_to is not None and (above := self._answered(seen)) is not None:
             kind, root, offer, via = "reply", above.root, above.offer, self._resolved(seen.replies_to)
-        elif (matched := seen.named or self._match(seen)) is not None:
+        elif (matched := self._match(seen)) is not None:
             kind, root, offer = "post", seen.id, matched
         else:
             return []
@@ -89,6 +104,8 @@ class Completion:
 
     def _shared(self, seen: Shared, source: str) -> list[AnyEvent]:
         above = self._journal.entry(seen.of)
+        if above is None and seen.named is not None:
+            above = Entry(seen.of, "post", "", seen.at, seen.of, seen.named)
         if above is None or above.kind == "follow" or (seen.beside and self._journal.entry(seen.id) is not None):
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.
@@ -182,5 +199,25 @@ class Completion:
                 replies=seen.replies,
                 impressions=seen.impressions,
                 clicks=seen.clicks,
+            )
+        ]
+
+    def _resulted(self, seen: Resulted, source: str) -> list[AnyEvent]:
+        known = self._journal.entry(seen.id)
+        about = Authored(id=seen.id, actor="", at=seen.at, urls=seen.urls, refs=seen.refs)
+        offer = self._match(about) if known is None else known.offer
+        if offer is None:
+            return []
+        self._journal.note(Entry(seen.id, "outcome", "", seen.at, "", offer))
+        return [
+            Outcome(
+                v=1,
+                id=seen.id,
+                network=seen.network,
+                at=seen.at,
+                source=source,
+                offer=offer,
+                stage=seen.stage,
+                n=seen.n,
             )
         ]

@@ -11,15 +11,16 @@
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connectors.connector import Root
 from connectors.database import Database
+from connectors.naming import hash_roots
 
-Kind = Literal["post", "share", "quote", "reply", "follow", "alias"]
+Kind = Literal["post", "share", "quote", "reply", "follow", "alias", "outcome"]
 
 GONE_MS: Final = 3_600_000
 """How long a deletion is kept whose target has not come."""
@@ -41,7 +42,8 @@ class JournalError(Exception):
 class Entry(NamedTuple):
     """What is known of a post or a share.
 
-    Of a follow, `root` is the account that is followed, of an alias the id that it stands for; `offer` is empty.
+    Of a follow, `root` is the account that is followed, of an alias the id that it stands for, and `offer` is empty; an
+    outcome has an `offer` and no names.
     """
 
     id: str
@@ -259,10 +261,25 @@ class Journal:
         with self._file.transaction() as db:
             db.execute(f"DELETE FROM entry WHERE at < ? AND account NOT IN ({own})", [before_ms, *self._own_accounts])
 
-    def forget(self, account: str) -> None:
-        """Erase an account at once: what it wrote, its follows and those of it."""
+    def accounts(self) -> set[str]:
+        """All accounts that were saved, those too that are followed or named by a deletion."""
+        query = (
+            "SELECT account FROM entry UNION SELECT root FROM entry WHERE kind = 'follow' UNION SELECT actor FROM gone"
+        )
+        with self._file.use() as db:
+            return {row[0] for row in db.execute(query) if row[0]}
+
+    def forget(self, account: str, hashed: Callable[[str], str] | None = None) -> int:
+        """Erase an account at once: what it wrote, its follows and those of it. How many entries went.
+
+        What others shared of its posts keeps these as its roots, by their `hashed` names where they name the account.
+        """
         with self._file.transaction() as db:
-            _erase(db, account)
+            erased = _erase(db, account)
+            if hashed is not None:
+                hash_roots(db, "entry", account, hashed)
+        self._file.settle()
+        return erased
 
     def close(self) -> None:
         """Close the file. What is not saved is taken back."""
@@ -312,7 +329,12 @@ def _rows(page: _Page) -> Iterable[Entry]:
     return (entry for entry in page.entries.values() if entry.account not in page.forgotten)
 
 
-def _erase(db: sqlite3.Connection, account: str) -> None:
-    db.execute("DELETE FROM entry WHERE account = ?1", [account])
-    db.execute("DELETE FROM entry WHERE root = ?1 AND kind = 'follow'", [account])
-    db.execute("DELETE FROM gone WHERE actor = ?1", [account])
+def _erase(db: sqlite3.Connection, account: str) -> int:
+    return sum(
+        db.execute(delete, [account]).rowcount
+        for delete in (
+            "DELETE FROM entry WHERE account = ?",
+            "DELETE FROM entry WHERE root = ? AND kind = 'follow'",
+            "DELETE FROM gone WHERE actor = ?",
+        )
+    )

@@ -106,7 +106,8 @@ class Runner(Lasting):
         self._safe = 0
         """The last page that is safe; set in any thread."""
         self._acks: deque[tuple[int, Callable[[], None]]] = deque()
-        self._saved_at = self._pruned_at = 0.0
+        self._saved_at = 0.0
+        self._pruned_at: float | None = None
 
     def _run(self) -> None:
         try:
@@ -136,6 +137,7 @@ class Runner(Lasting):
                 page = self._attempt(lambda: self._connector.read(READ_S))
                 self._heed()
                 self._save()
+                self._prune(is_behind=page is not None)
                 if page is not None:
                     tries.attempt_number = 1
                     self._take(page)
@@ -248,9 +250,20 @@ class Runner(Lasting):
         self.status.heard_ms, self.status.unsafe_pages = self._journal.saved_heard, self._journal.unsaved
         while self._acks and self._acks[0][0] <= number:
             self._acks.popleft()[1]()
-        if self._retention_ms is not None and now - self._pruned_at >= _DAY_S:
-            self._pruned_at = now
-            self._journal.prune(time.time_ns() // 1_000_000 - self._retention_ms)
+
+    def _prune(self, is_behind: bool) -> None:
+        """Once a day, let the journal go of what is too old. While it catches up, what that is follows what it heard.
+
+        Else a share of long ago would not find its post, which came a page before.
+        """
+        if self._retention_ms is None or (self._pruned_at is not None and time.monotonic() - self._pruned_at < _DAY_S):
+            return
+        now = time.time_ns() // 1_000_000
+        heard = self.status.heard_ms
+        if is_behind:
+            now = min(now, now if heard is None else heard)
+        self._pruned_at = time.monotonic()
+        self._journal.prune(now - self._retention_ms)
 
     def _pause(self, seconds: float) -> None:
         """Wait until it is worth reading again; what becomes safe meanwhile is saved."""

@@ -98,6 +98,10 @@ class Workers:
         """The edges of an offer, as its worker gives them."""
         return self._ask(offer, "edges")
 
+    def node_lines(self, offer: str) -> list[bytes]:
+        """The nodes of an offer, as its worker gives them."""
+        return self._ask(offer, "nodes")
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -16,7 +16,20 @@ from rich.table import Table
 
 from connectors.door import DoorError
 from connectors.near_misses import NearMissError
-from ricochet import answers, connect_cli, kafka_cli, live, logs, offers_cli, publisher, settings, web
+from ricochet import (
+    answers,
+    connect_cli,
+    export_cli,
+    forget_cli,
+    import_cli,
+    kafka_cli,
+    live,
+    logs,
+    offers_cli,
+    publisher,
+    settings,
+    web,
+)
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
@@ -172,6 +185,9 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
 
 
 ricochet.add_command(connect_cli.connect)
+ricochet.add_command(import_cli.import_)
+ricochet.add_command(export_cli.export)
+ricochet.add_command(forget_cli.forget)
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from connectors.jsonl import JsonlTail
 from ricochet import metrics, web
+from ricochet.ambassadors import Ambassadors
 from ricochet.connecting import Connecting, receiving
 from ricochet.connector_metrics import ConnectorCollector
 from ricochet.errors import RicochetError
@@ -56,11 +57,12 @@ async def _run(
         hoppers.append(Hopper(hashing))
         return hoppers[-1]
 
+    ambassadors = Ambassadors.of(settings)
     connecting = Connecting(settings, names, offers, hopper)
     stop = stop_on_signals()
     sources = [_open(path, engine) for path in settings.tail]
     engine.warm_up()
-    view = View(engine, offers.registry)
+    view = View(engine, offers.registry, names=ambassadors.names)
     trouble: str | None = "starting"
     registry = metrics.registry(view, settings.offers_shown)
     registry.register(ConnectorCollector(connecting.statuses, connecting.findings))

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     near_misses: Path = Field(
         Path("ricochet.near"), description="File of the posts that nearly match an offer, and of what was decided."
     )
+    ambassadors: Path | None = Field(
+        None, description="File of the accounts that agreed to be named, CSV or YAML: account, name, consented."
+    )
     tail: Annotated[list[Path], NoDecode] = Field(
         [], description="Files of social events (JSON lines) that `ricochet run` follows."
     )

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import ConsistencyError
 
 from ricochet import metrics, places, web, worker_metrics
+from ricochet.ambassadors import Ambassadors
 from ricochet.errors import RicochetError
 from ricochet.followed import Followed
 from ricochet.installation import require_topics
@@ -91,10 +92,11 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             options=_security(settings.kafka_options),
         )
     )
+    ambassadors = Ambassadors.of(settings)
     store = OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
     offers = Followed()
     async with offers.following(store):
-        view = View(worker, offers.registry)
+        view = View(worker, offers.registry, names=ambassadors.names)
         registry = metrics.registry(view, settings.offers_shown)
         registry.register(worker_metrics.WorkerCollector(worker))
         app = web.application(view, registry, worker.trouble, worker.owner)

@@ -23,6 +23,7 @@ refuses those after it, never misreading them.
 """
 
 POST, QUOTE, REPLY, SHARE = range(4)  # in the order of their canonical JSON, as deliveries of one id are compared
+KIND_NAMES: Final = ("post", "quote", "reply", "share")
 _KIND: Final[dict[type[AnyAct], int]] = {Post: POST, Quote: QUOTE, Reply: REPLY, Share: SHARE}
 
 Digests = NDArray[np.uint64]

@@ -16,7 +16,7 @@ from spread import velocity as speed
 from spread.acts import NONE, Places
 from spread.arrays import distinct, is_first
 from spread.evidence import Evidence
-from spread.facts import REPLY, Digests
+from spread.facts import KIND_NAMES, REPLY, Digests
 from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, EXPOSURES, INFERRED, Parents
 
 
@@ -98,6 +98,37 @@ class Offer(Evidence):
                 parent = forest.parent[node]
                 above = root if parent == self._parents.head(root) else parent
                 yield report.EdgeLine(acts.ids[root], acts.ids[node], acts.ids[above], BASES[basis[node]], sure)
+
+    def node_lines(self) -> list[bytes]:
+        """A line for each living node, as it is written, by root and id. It names no account."""
+        self.settle()
+        acts, forest = self._acts, self._parents.forest
+        found = (
+            report.NodeLine(
+                acts.ids[acts.root[node]],
+                acts.ids[node],
+                KIND_NAMES[acts.kind[node]],
+                acts.networks[acts.network[node]],
+                acts.at[node],
+                forest.depth[node],
+                None if acts.followers[node] == NONE else acts.followers[node],
+            )
+            for node in self._living().tolist()
+        )
+        return [report.encode(line) for line in sorted(found, key=lambda line: (line.root, line.id))]
+
+    def passed_on(self) -> dict[str, dict[str, int]]:
+        """By account, how many living nodes were passed on by it, by the basis of that; who passed nothing is not."""
+        self.settle()
+        acts, forest, basis = self._acts, self._parents.forest, self._parents.basis
+        found: dict[str, dict[str, int]] = {}
+        for node in self._living().tolist():
+            root, parent = acts.root[node], forest.parent[node]
+            above = root if parent == self._parents.head(root) else parent
+            if node != root and not acts.gone[above] and acts.actor[above] != NONE:
+                of = found.setdefault(acts.accounts[acts.actor[above]], dict.fromkeys(BASES, 0))
+                of[BASES[basis[node]]] += 1
+        return found
 
     def report_lines(self) -> Iterator[bytes]:
         """The lines of the report, as they are written: of a closed offer those that were kept."""

@@ -85,7 +85,19 @@ class EdgeLine(msgspec.Struct, frozen=True):
     probability: float | None
 
 
-Line = CascadeLine | OfferLine | InputLine | EdgeLine
+class NodeLine(msgspec.Struct, frozen=True):
+    """A living node: what it was, when (ms), how many hands it went through, and its account's followers if told."""
+
+    root: str
+    id: str
+    kind: str
+    network: str
+    at: int
+    depth: int
+    followers: int | None
+
+
+Line = CascadeLine | OfferLine | InputLine | EdgeLine | NodeLine
 
 
 def encode(line: Line) -> bytes:

@@ -86,6 +86,19 @@ def test_a_share_belongs_to_the_root_of_what_it_shares(completion: Completion) -
     assert found == [("x:1", None, OFFER), ("x:1", "x:q", OFFER), ("x:1", "x:s1", OFFER)]
 
 
+def test_a_share_may_name_the_offer_of_what_was_not_told(completion: Completion) -> None:
+    """Where a source tells shares and not their post, it says whose they are; what is known of the post counts more."""
+    events = all_of(
+        completion,
+        Shared(id="x:s1", actor="x:a", at=3, of="x:7", named="other"),
+        Removed(target="x:s1", at=4),
+        JOB,
+        Shared(id="x:s2", actor="x:a", at=5, of="x:1", named="other"),
+    )
+    assert kinds(events) == [Share, Delete, Post, Share]
+    assert [(one.root, one.offer) for one in events if isinstance(one, Share)] == [("x:7", "other"), ("x:1", OFFER)]
+
+
 def test_a_quote_of_a_quote_leads_to_the_first_post(completion: Completion) -> None:
     """A chain of quotes has one root, even where a later one names the offer itself."""
     events = all_of(

@@ -148,6 +148,11 @@ def test_every_variable_is_a_setting() -> None:
     assert {name.removeprefix(PREFIX).lower() for name in names} <= Settings.model_fields.keys()
 
 
+def test_commands_in_a_container_are_for_the_workers() -> None:
+    """`ricochet offers`, `import` and `forget` take the installation's engine from the settings: here it is Kafka."""
+    assert {service["environment"][f"{PREFIX}ENGINE"] for service in ricochets().values()} == {"kafka"}
+
+
 @pytest.mark.parametrize("name", ricochets())
 def test_every_command_is_one_that_ricochet_has(name: str, tmp_path: Path) -> None:
     """The services' commands are commands."""

@@ -156,7 +156,8 @@ def test_dependencies_are_what_is_imported() -> None:
     """Every dependency is imported somewhere in the packages, and every import from outside is a dependency."""
     table = project()["project"]
     assert isinstance(table, dict)
-    declared = {distribution(requirement) for requirement in table["dependencies"]}
+    extras = [requirement for extra in table["optional-dependencies"].values() for requirement in extra]
+    declared = {distribution(requirement) for requirement in [*table["dependencies"], *extras]}
     own = {*MAY_IMPORT, *sys.stdlib_module_names}
     foreign = {name for path in ALL for name in imported(path)} - own
     used = {distribution(name) for module in foreign for name in packages_distributions()[module]}

@@ -25,6 +25,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "state": ('"other.state"', "other.state"),
     "engine": ('"kafka"', "kafka"),
     "near_misses": ('"other.near"', "other.near"),
+    "ambassadors": ('"people.csv"', "people.csv"),
     "tail": ('["a.jsonl", "b.jsonl"]', "a.jsonl, b.jsonl"),
     "host": ('"127.0.0.2"', "127.0.0.2"),
     "port": ("4321", "4321"),
