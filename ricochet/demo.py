@@ -66,12 +66,14 @@ async def demo(settings: Settings, sock: socket.socket, *, seed: int, speed: flo
     registry = {offer.id: _job(offer) for offer in scenario.offers}
     with Embedded() as engine:
         view = View(engine, registry, lambda: player.now)
+        engine.watch(view.about, settings.thresholds.thresholds())
         app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: None, web.here)
         async with web.serving(app, sock):
             started = time.monotonic()
             with _screen(view, web.address(sock), player) as draw:
                 while not stop.is_set() and (for_s is None or time.monotonic() - started < for_s):
                     play(player.until(int((time.monotonic() - started) * speed * 1000)), engine)
+                    engine.look(player.now)
                     draw()
                     await wait(stop, _TICK_S)
 

@@ -102,6 +102,11 @@ class Followed:
         with self._lock:
             return [offer for offer in self.registry.values() if not offer.ended(now)]
 
+    def about(self, id: str) -> JobOffer:
+        """What is known of an offer that has this id, empty if nothing is."""
+        with self._lock:
+            return self.registry.get(id) or JobOffer.unknown(id)
+
     def match(self, seen: Authored) -> str | None:
         """The offer that a post belongs to: as a person has decided, else by what it says."""
         mention = Mention(id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags)

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from ricochet import connector_metrics, worker_metrics
 from ricochet.view import View
+from spread.conditions import NAMES
 from spread.offer import Offer
 from spread.registry import State
 from streams.health import APPLY_BUCKETS_S, Health
@@ -45,6 +46,11 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (OFFER, "kind"),
     ),
     "offer_outcomes": ("Clicks, applications and hires that came of an offer.", (OFFER, "kind")),
+    "offer_condition": (
+        "1 while people are told that the condition holds of the offer (docs/conditions.md), else 0.",
+        (OFFER, "condition"),
+    ),
+    "offer_info": ("1, with what the registry says of an offer.", (OFFER, "company", "title")),
     "offers": ("Offers in memory, by state.", ("state",)),
     "offers_not_shown": ("Open offers in memory without metrics of their own.", ()),
     "state_nodes": ("Posts, shares, quotes and replies kept in memory, taken back ones included.", ()),
@@ -106,7 +112,12 @@ class StateCollector(Collector):
             gauges["offer_stated"].add_metric((id, kind), n)
         for kind, n in offer.funnel().items():
             gauges["offer_outcomes"].add_metric((id, kind), n)
-        closes = self._view.job(offer).closes
+        for condition in NAMES:
+            called = offer.called.get(condition)
+            gauges["offer_condition"].add_metric((id, condition), int(called is not None and not called.is_over))
+        job = self._view.job(offer)
+        gauges["offer_info"].add_metric((id, job.company, job.title or id), 1)
+        closes = job.closes
         single = {
             "offer_cascades": line.cascades,
             "offer_replies": line.replies,

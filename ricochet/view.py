@@ -10,8 +10,7 @@ from spread.offer import Offer
 from spread.registry import JobOffer, State
 from streams.clock import wall_clock
 from streams.health import Health
-
-_UNKNOWN = JobOffer(id="")
+from streams.watch import Alert
 
 
 class Engine(Protocol):
@@ -35,6 +34,10 @@ class Engine(Protocol):
         """The offers in memory."""
         ...
 
+    def alerts(self) -> list[Alert]:
+        """What was told lately."""
+        ...
+
     def state_bytes(self) -> int:
         """Bytes of what is stored."""
         ...
@@ -53,7 +56,11 @@ class View:
 
     def job(self, offer: Offer) -> JobOffer:
         """What the registry says of an offer."""
-        return self._registry.get(offer.id, _UNKNOWN)
+        return self.about(offer.id)
+
+    def about(self, id: str) -> JobOffer:
+        """What the registry says of an offer that has this id."""
+        return self._registry.get(id) or JobOffer.unknown(id)
 
     def state(self, offer: Offer) -> State:
         """The state of an offer: closed by its date, or because all about it has expired."""
@@ -100,6 +107,7 @@ class View:
             "closes": job.closes,
             "shares_after_closing": offer.shares_after(job.closes) if job.closes is not None else 0,
             "cascades_by_root": msgspec.to_builtins(offer.cascades()),
+            "conditions": {name: called.since for name, called in sorted(offer.called.items()) if not called.is_over},
             "bases": offer.bases(),
             "reach_by_generation": offer.reach_by_generation(),
             "curve": msgspec.to_builtins(offer.curve()),

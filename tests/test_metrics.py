@@ -25,7 +25,7 @@ from tests.processes import Samples, samples
 from tests.worlds import Event
 
 MINUTE = 60_000
-LABELS = {"offer", "network", "kind", "basis", "bound", "stage", "condition", "state", "reason"}
+LABELS = {"offer", "network", "kind", "basis", "bound", "stage", "condition", "state", "reason", "company", "title"}
 NOT_BASE = {"ms", "milliseconds", "minutes", "hours", "days", "kilobytes", "megabytes", "kb", "mb", "percent"}
 
 
