@@ -41,16 +41,14 @@ class _Growing:
     def __init__(self, size: int, room: int, seed: int) -> None:
         self._cascade = Cascade("offer", room, seed)
         self._offer = Offer("offer")
-        for _ in range(size):
-            self._offer.add(self._cascade.next())
+        for _ in range(size // _BATCH):
+            self._offer.add([self._cascade.next() for _ in range(_BATCH)])
         self._offer.settle()
 
     def append(self) -> float:
         """Seconds for the next batch."""
         facts = [self._cascade.next() for _ in range(_BATCH)]
         started = process_time()
-        self._offer.fetch(facts)
-        for fact in facts:
-            self._offer.add(fact)
+        self._offer.add(facts)
         self._offer.settle()
         return process_time() - started

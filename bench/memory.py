@@ -65,7 +65,7 @@ def _grow(how: str) -> _Grown:
 def _fill(cascade: Cascade, nodes: int) -> Offer:
     offer = Offer("offer")
     for _ in range(nodes):
-        offer.add(cascade.next())
+        offer.add([cascade.next()])
     assert offer.line().nodes == nodes
     return offer
 

@@ -176,12 +176,12 @@ class Acts:
 
     def _write(self, act: int, fact: ActFact) -> None:
         self.kind[act] = fact.kind
-        if fact.network not in self.networks:
-            self.networks.append(fact.network)
+        networks = self.networks
         # Only what differs is written: storing in an array takes longer than looking.
-        network = self.networks.index(fact.network)
-        if network != self.network[act]:
-            self.network[act] = network
+        if not networks or fact.network != networks[self.network[act]]:
+            if fact.network not in networks:
+                networks.append(fact.network)
+            self.network[act] = networks.index(fact.network)
         self.at[act] = fact.at
         last, root = self._last_root
         if fact.root != last:  # as good as always the one before

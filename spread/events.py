@@ -188,6 +188,8 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
     # single lengths in bytes.
     plain = len(message) <= MAX_ID_BYTES or (message.isascii() and b"\\u" not in message)
     if not isinstance(decoded, list):
+        if plain and recorded_at is None and decoded.for_offer is None and type(decoded) is not Post:
+            return [decoded]  # as good as every line of a file: there is nothing more to look at
         fault = _fault(decoded, plain, recorded_at)
         return [decoded if fault is None else Rejected(*fault, message)]
     if len(decoded) > MAX_BATCH:

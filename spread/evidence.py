@@ -3,7 +3,7 @@
 Nothing is derived here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from spread.facts import (
 from spread.ties import Ties
 
 _NEW: Final = Change.NEW  # looked up for every act
+_NOTHING: Final = Change.NOTHING
 TOTALS: Final = ("shares", "likes", "replies", "impressions", "clicks")
 
 
@@ -48,26 +49,25 @@ class Evidence:
         self._changed: set[int] = set()
         self._from_scratch = True
 
-    def fetch(self, facts: Iterable[OfferFact]) -> None:
-        """Prepare for some facts to be added soon; changes nothing."""
+    def add(self, facts: Collection[OfferFact]) -> list[OfferFact]:
+        """Take facts in; those that said anything new."""
         if len(self._acts) > FAR:
             self._acts.fetch([fact for fact in facts if isinstance(fact, ActFact)])
-
-    def add(self, fact: OfferFact) -> bool:
-        """Take a fact in; whether it says anything new."""
-        if isinstance(fact, ActFact):
-            act, change = self._acts.add(fact)
-            if change is _NEW:
-                self._new.append(act)
-                self._unsettled = True
-                return True
-            self._from_scratch |= change is Change.MERGED
-            news = change is not Change.NOTHING
-        elif isinstance(fact, Called):
-            return self._call(fact)  # nothing follows from it
-        else:
-            news = self._add(fact)
-        self._unsettled |= news
+        news: list[OfferFact] = []
+        take, new = self._acts.add, self._new
+        for fact in facts:
+            if isinstance(fact, ActFact):
+                act, change = take(fact)
+                if change is _NEW:
+                    new.append(act)
+            else:
+                change = self._add(fact)
+            if change is not _NOTHING:
+                news.append(fact)
+                if change is Change.MERGED:
+                    self._from_scratch = True
+        if news:
+            self._unsettled = True
         return news
 
     def place(self, root: str, offer: str) -> None:
@@ -118,25 +118,25 @@ class Evidence:
         spoke = {acts.actor[act] for act in range(len(acts)) if acts.shown(act)}
         return frozenset(range(len(acts.accounts))) - spoke
 
-    def _add(self, fact: DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed) -> bool:
+    def _add(self, fact: DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed | Called) -> Change:
         match fact:
             case DeleteFact():
                 target, change = self._acts.add_delete(fact)
                 self._changed.add(target)
-                self._from_scratch |= change is Change.MERGED
-                return change is not Change.NOTHING
+                return change
             case TiesFact():
-                change = self._ties.add(fact)
-                self._from_scratch |= change is Change.MERGED
-                return change is not Change.NOTHING
+                return self._ties.add(fact)
             case ProfileFact():
-                return self._add_profile(fact)
+                says_more = self._add_profile(fact)
             case CountsFact():
-                return self._add_totals(fact)
+                says_more = self._add_totals(fact)
             case OutcomeFact():
-                return self._add_outcome(fact)
+                says_more = self._add_outcome(fact)
             case Closed():
-                return self._close(fact)
+                says_more = self._close(fact)
+            case Called():
+                says_more = self._call(fact)
+        return Change.NEW if says_more else Change.NOTHING
 
     def _call(self, fact: Called) -> bool:
         known = self.called.get(fact.condition)

@@ -26,21 +26,22 @@ _LARGE = 1 << 15
 class Names:
     """An append-only set of strings; each has the number of its arrival, from 0."""
 
-    __slots__ = ("_buffer", "_chars", "_ends", "_few", "_mask", "_room", "_table", "_texts")
+    __slots__ = ("_buffer", "_ends", "_few", "_mask", "_room", "_table", "_texts")
 
     def __init__(self) -> None:
         self._few: dict[str, int] | None = {}
         self._texts: list[str] = []
-        self._chars = 0
 
     def __len__(self) -> int:
-        return len(self._texts) if self._few is not None else len(self._ends) - 1
+        return len(self._few) if self._few is not None else len(self._ends) - 1
 
     def __contains__(self, name: str) -> bool:
         return self.find(name) >= 0
 
     def __getitem__(self, number: int) -> str:
         if self._few is not None:
+            if number >= len(self._texts):
+                self._texts = [*self._few]
             return self._texts[number]
         return self._buffer[self._ends[number] : self._ends[number + 1]].decode()
 
@@ -62,15 +63,10 @@ class Names:
         """The number of a name, given now if it has none yet."""
         few = self._few
         if few is not None:
-            known = few.get(name)
-            if known is not None:
-                return known
-            if len(few) < FEW:
-                few[name] = number = len(few)
-                self._texts.append(name)
-                self._chars += len(name)
-                return number
-            self._compact()
+            number = few.setdefault(name, len(few))
+            if len(few) > FEW:
+                self._compact()
+            return number
         table, mask = self._table, self._mask
         mark = hash(name) & _MARK
         slot = mark & mask
@@ -105,12 +101,12 @@ class Names:
     def nbytes(self) -> int:
         """Bytes of memory held, about."""
         if self._few is not None:
-            return _FEW_BYTES * len(self._texts) + self._chars
+            return (_FEW_BYTES + len(next(iter(self._few), ""))) * len(self._few)
         return len(self._buffer) + 8 * len(self._ends) + 4 * len(self._table)
 
     def _compact(self) -> None:
         """Let the dict go for the table."""
-        names, self._few, self._texts = self._texts, None, []
+        names, self._few, self._texts = [*(self._few or ())], None, []
         self._buffer, self._ends = bytearray(), array("q", (0,))
         self._lay_out(4 * FEW)
         for name in names:

@@ -30,6 +30,7 @@ class Offer(Evidence):
         self._settled = 0
         self._audiences: dict[int, Digests] = {}
         self._lines: list[report.CascadeLine] | None = None
+        self._alive: Places | None = None
 
     def settle(self) -> None:
         """Bring trees and parents up to date with the facts."""
@@ -43,7 +44,7 @@ class Offer(Evidence):
         self._settled += len(self._new)
         self._new, self._changed = [], set()
         self._from_scratch = self._unsettled = False
-        self._audiences, self._lines = {}, None
+        self._audiences, self._lines, self._alive = {}, None, None
 
     def cascades(self) -> list[report.CascadeLine]:
         """A line for each cascade with a living node, by root."""
@@ -331,10 +332,11 @@ class Offer(Evidence):
         return known
 
     def _living(self) -> Places:
-        """The numbers of all living nodes."""
-        nodes = self._acts.nodes()
-        living: Places = nodes[self._column(self._acts.gone)[nodes] == 0]
-        return living
+        """The numbers of all living nodes, as of the last question."""
+        if self._alive is None:
+            nodes = self._acts.nodes()
+            self._alive = nodes[self._column(self._acts.gone)[nodes] == 0]
+        return self._alive
 
     def _share_times(self) -> speed.Times:
         living = self._living()

@@ -101,9 +101,8 @@ class Offers:
     def note(self, id: str, fact: OfferFact) -> None:
         """Have a fact kept of an offer that was just asked for."""
         busy = self._offers.at_hand(id)
-        if busy.offer.add(fact):
-            busy.news.append(fact)
-            self._offers.touch(id)
+        busy.news += busy.offer.add([fact])
+        self._offers.touch(id)
 
     def loaded(self) -> Iterator[Offer]:
         """The offers in memory."""
@@ -138,7 +137,7 @@ class Offers:
                 lines = [*map(report.encode, offer.cascades()), report.encode(offer.line())]
                 curve = offer.curve()
                 busy.news.append(Closed(last, lines, curve.start, curve.width, curve.counts))
-                offer.add(busy.news[-1])
+                offer.add(busy.news[-1:])
                 self._offers.touch(key)
 
     def _take_all(self, of: dict[str, list[OfferFact]], table: Table, emit: Emit) -> None:
@@ -149,23 +148,23 @@ class Offers:
             if busy.offer.closed is not None:
                 self._health.expired += len(facts)
                 continue
-            busy.offer.fetch(facts)
-            for fact in self._allowed(facts) if self._forgotten else facts:
-                self._take(busy, fact, emit)
+            self._take(busy, self._allowed(facts) if self._forgotten else facts, emit)
             if busy.news:
                 self._offers.touch(key)
 
-    def _take(self, busy: _Busy, fact: OfferFact, emit: Emit) -> None:
+    def _take(self, busy: _Busy, facts: list[OfferFact], emit: Emit) -> None:
         offer = busy.offer
-        act = fact if isinstance(fact, ActFact) else None
-        if act is not None and self._assigned and act.root in self._assigned:
-            offer.place(act.root, self._assigned[act.root])
-        if offer.add(fact):
-            busy.news.append(fact)
-        elif act is None or act.offer != offer.id:
-            return
-        if act is not None and offer.has_guests:
-            _send_guests(offer, act, emit)
+        if self._assigned:
+            for root in self._assigned.keys() & {fact.root for fact in facts if isinstance(fact, ActFact)}:
+                offer.place(root, self._assigned[root])
+        news = offer.add(facts)
+        busy.news += news
+        if offer.has_guests:
+            # What a guest sent here itself, and says nothing new, was sent on before.
+            said = {id(fact) for fact in news}
+            for fact in facts:
+                if isinstance(fact, ActFact) and (fact.offer == offer.id or id(fact) in said):
+                    _send_guests(offer, fact, emit)
 
     def _correct(self, fact: EraseFact | AssignFact, table: Table, emit: Emit) -> None:
         if isinstance(fact, EraseFact):
@@ -244,11 +243,9 @@ class Offers:
     def _load(self, key: str, segments: list[bytes]) -> _Busy:
         offer = Offer(key)
         for stored in segments:
-            for fact in decode_segment(stored):
-                # A writer that had not heard of an erasure yet may have stored what it knew once more.
-                allowed = self._without_forgotten(fact) if self._forgotten else fact
-                if allowed is not None:
-                    offer.add(allowed)
+            facts = decode_segment(stored)
+            # A writer that had not heard of an erasure yet may have stored what it knew once more.
+            offer.add(self._allowed(facts) if self._forgotten else facts)
         for root, assigned in self._assigned.items():
             if offer.rooted_at(root):
                 offer.place(root, assigned)

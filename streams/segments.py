@@ -19,9 +19,8 @@ RECENT: Final = 8
 FULL_BYTES: Final = 256 * 1024
 """A segment as large as this is not merged any more."""
 
-_COUNTER_BYTES: Final = 7
-_WRITER: Final = secrets.token_bytes(SUFFIX - _COUNTER_BYTES)
-_COUNTER: Final = count()
+_SUFFIXES: Final = count(int.from_bytes(secrets.token_bytes(5)) << 8 * (SUFFIX - 5))
+"""Five bytes that are this process's, then a count."""
 
 
 def group(key: str) -> bytes:
@@ -58,10 +57,9 @@ class Segments:
 
     def append(self, table: Table, news: list[bytes], merged: Callable[[list[bytes]], bytes]) -> None:
         """Add the segments of one flush; `merged` makes one of several."""
-        if self._obsolete:
-            for row in self._obsolete:
-                table.pop(row, None)
-            self._obsolete = ()
+        for row in self._obsolete:
+            table.pop(row, None)
+        self._obsolete = ()
         if len(self._small) + len(news) > RECENT:
             small = [stored for stored in news if len(stored) < FULL_BYTES]
             large = [stored for stored in news if len(stored) >= FULL_BYTES]
@@ -70,7 +68,7 @@ class Segments:
                 self._obsolete, self._small = self._small, ()
             news = large + small
         for stored in news:
-            row = b"=" + self._key.encode() + _WRITER + next(_COUNTER).to_bytes(_COUNTER_BYTES, "big")
+            row = b"=" + self._key.encode() + next(_SUFFIXES).to_bytes(SUFFIX)
             table[row] = stored
             if len(stored) < FULL_BYTES:
                 self._small += (row,)
