@@ -4,10 +4,11 @@ What derives from state is a gauge (a delete lowers it); counters count events p
 Times are in seconds. Labels never name an account or a post.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -19,6 +20,8 @@ from spread.registry import State
 from streams.health import APPLY_BUCKETS_S, Health
 
 OFFER: Final = "offer"
+_GENERATIONS: Final = 6
+"""Generations with a series of their own; as good as no cascade is deeper."""
 
 _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "offer_cascades": ("Cascades of an offer: roots with a living node.", (OFFER,)),
@@ -32,6 +35,10 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (OFFER,),
     ),
     "offer_edges": ("Living nodes of an offer by how sure their parent is.", (OFFER, "basis")),
+    "offer_generation_nodes": (
+        "Living nodes of an offer by their depth, 0 for the posts; the last one holds all deeper ones too.",
+        (OFFER, "generation"),
+    ),
     "offer_reach_accounts": (
         "Distinct accounts that follow somebody who posted or shared: known ones, bounds (low, high) and an estimate"
         " between them, and known ones beyond the authors' own followers. A bound that is not known is left out.",
@@ -51,6 +58,10 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (OFFER, "condition"),
     ),
     "offer_info": ("1, with what the registry says of an offer.", (OFFER, "company", "title")),
+    "network_edges": (
+        "Living nodes on a network by how sure their parent is, of the offers that are shown.",
+        ("network", "basis"),
+    ),
     "offers": ("Offers in memory, by state.", ("state",)),
     "offers_not_shown": ("Open offers in memory without metrics of their own.", ()),
     "state_nodes": ("Posts, shares, quotes and replies kept in memory, taken back ones included.", ()),
@@ -81,8 +92,13 @@ class StateCollector(Collector):
             for name, (help_, labels) in _GAUGES.items()
         }
         shown = self._view.shown(self._offers_shown)
+        networks: Counter[tuple[str, str]] = Counter()
         for offer in shown:
             self._add_offer(gauges, offer)
+            for network, bases in offer.bases_by_network().items():
+                networks.update({(network, basis): edges for basis, edges in bases.items()})
+        for labels, edges in networks.items():
+            gauges["network_edges"].add_metric(labels, edges)
         self._add_state(gauges, len(shown))
         yield from gauges.values()
         yield from _health(self._view.engine.health)
@@ -100,6 +116,11 @@ class StateCollector(Collector):
             gauges["offer_participants"].add_metric((id, network), there.participants)
         for basis, edges in offer.bases().items():
             gauges["offer_edges"].add_metric((id, basis), edges)
+        generations = offer.generations()
+        deepest = [sum(generations[_GENERATIONS:])] if len(generations) > _GENERATIONS else []
+        for generation, nodes in enumerate(generations[:_GENERATIONS] + deepest):
+            name = f"{generation}+" if generation == _GENERATIONS else str(generation)
+            gauges["offer_generation_nodes"].add_metric((id, name), nodes)
         for bound in ("known", "low", "estimate", "high", "beyond"):
             accounts = getattr(line.reach, bound)
             if accounts is not None:
@@ -222,6 +243,7 @@ many as the setting `offers_shown` says, and keep them until they close; `ricoch
 others.
 
 Each worker tells of the offers and partitions that it has at that moment alone, so that sums over workers are right.
+Beside these there are those of the process itself (`process_resident_memory_bytes` and the like).
 Names with `worker` or `consumer_lag` in them, and `ricochet_foreign_events_total`, are there on workers only.
 """
 
@@ -230,6 +252,7 @@ def registry(view: View, offers_shown: int) -> CollectorRegistry:
     """A registry with everything, ready to be scraped."""
     made = CollectorRegistry()
     made.register(StateCollector(view, offers_shown))
+    ProcessCollector(registry=made)
     return made
 
 

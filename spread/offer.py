@@ -118,6 +118,24 @@ class Offer(Evidence):
         basis = self._column(self._parents.basis)[self._living()]
         return {name: int((basis == number).sum()) for number, name in enumerate(BASES)}
 
+    def bases_by_network(self) -> dict[str, dict[str, int]]:
+        """The same for the nodes of each network."""
+        self.settle()
+        living = self._living()
+        network, basis = self._column(self._acts.network)[living], self._column(self._parents.basis)[living]
+        return {
+            self._acts.networks[place]: {
+                name: int((basis[network == place] == number).sum()) for number, name in enumerate(BASES)
+            }
+            for place in distinct(network).tolist()
+        }
+
+    def generations(self) -> list[int]:
+        """Living nodes at each depth, over all cascades."""
+        self.settle()
+        depths: list[int] = np.bincount(self._column(self._parents.forest.depth)[self._living()]).tolist()
+        return depths
+
     def reach_by_generation(self) -> list[int]:
         """Known accounts first reached at each depth, over all cascades."""
         self.settle()
