@@ -1,12 +1,13 @@
-"""Writes the dashboards: `python -m dashboards`. A test holds that what is committed is current."""
+"""Writes the dashboards and alerts: `python -m dashboards`. A test holds that what is committed is current."""
 
 from pathlib import Path
 from typing import Final
 
-from dashboards import glance, networks, offer, whole
+from dashboards import alerts, glance, networks, offer, whole
 from dashboards.frame import written
 
 FOLDER: Final = Path(__file__).parent / "grafana" / "dashboards"
+RULES: Final = Path(__file__).parent / "prometheus" / "alerts.yml"
 
 
 def files() -> dict[str, str]:
@@ -17,5 +18,6 @@ def files() -> dict[str, str]:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    RULES.write_text(alerts.written())
     for name, content in files().items():
         (FOLDER / name).write_text(content)

@@ -92,6 +92,11 @@ class StateCollector(Collector):
             for name, (help_, labels) in _GAUGES.items()
         }
         shown = self._view.shown(self._offers_shown)
+        ids = {offer.id for offer in shown}
+        for offer in self._view.engine.busy():
+            # Whatever people are told of is there, so that it can call them.
+            if offer.id not in ids and any(not called.is_over for called in offer.called.values()):
+                self._add_conditions(gauges, offer)
         networks: Counter[tuple[str, str]] = Counter()
         for offer in shown:
             self._add_offer(gauges, offer)
@@ -133,12 +138,8 @@ class StateCollector(Collector):
             gauges["offer_stated"].add_metric((id, kind), n)
         for kind, n in offer.funnel().items():
             gauges["offer_outcomes"].add_metric((id, kind), n)
-        for condition in NAMES:
-            called = offer.called.get(condition)
-            gauges["offer_condition"].add_metric((id, condition), int(called is not None and not called.is_over))
-        job = self._view.job(offer)
-        gauges["offer_info"].add_metric((id, job.company, job.title or id), 1)
-        closes = job.closes
+        self._add_conditions(gauges, offer)
+        closes = self._view.job(offer).closes
         single = {
             "offer_cascades": line.cascades,
             "offer_replies": line.replies,
@@ -153,6 +154,14 @@ class StateCollector(Collector):
         for name, value in single.items():
             if value is not None:
                 gauges[name].add_metric((id,), value)
+
+    def _add_conditions(self, gauges: dict[str, GaugeMetricFamily], offer: Offer) -> None:
+        for condition in NAMES:
+            called = offer.called.get(condition)
+            holds = called is not None and not called.is_over
+            gauges["offer_condition"].add_metric((offer.id, condition), int(holds))
+        job = self._view.job(offer)
+        gauges["offer_info"].add_metric((offer.id, job.company, job.title or offer.id), 1)
 
     def _add_state(self, gauges: dict[str, GaugeMetricFamily], shown: int) -> None:
         engine = self._view.engine

@@ -18,7 +18,7 @@ from ricochet import connector_metrics, worker_metrics
 from tests import broker
 from tests.monitoring import ask, monitor, native_copy, query, require
 from tests.processes import HANG_S, Child, address, started, until
-from tests.promql import check, exposed, names, nodes, path, recorded, result_labels, selectors
+from tests.promql import check, exposed, names, nodes, path, recorded, result_labels, rules, selectors
 
 Json = dict[str, Any]
 BOARDS: dict[str, Json] = {name.removesuffix(".json"): json.loads(content) for name, content in files().items()}
@@ -175,6 +175,7 @@ def test_recording_rules_ask_for_what_there_is() -> None:
     """Every recording rule reads what is exposed, is used, and is named by its labels, its metric and its operation."""
     used = {name for panel in PANELS.values() for expression in expressions(panel) for name in selected(expression)}
     used |= {name for expression in recorded().values() for name in selected(expression)}
+    used |= {name for rule in rules("alerts.yml") for name in recorded() if name in json.dumps(rule)}
     used |= set(re.findall(r"label_values\(([\w:]+)", json.dumps(BOARDS)))
     for name, expression in recorded().items():
         check(expression)
@@ -184,7 +185,7 @@ def test_recording_rules_ask_for_what_there_is() -> None:
         assert name in used, f"{name} is used nowhere"
 
 
-@pytest.mark.parametrize("file", ["recording.yml"])
+@pytest.mark.parametrize("file", ["recording.yml", "alerts.yml"])
 def test_rules_are_valid(file: str) -> None:
     """Prometheus's own tool finds nothing wrong."""
     require()
