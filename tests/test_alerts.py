@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from tests.processes import HANG_S
 from tests.promql import check, path, rules
 
 Series = dict[str, str]
+BUILD_S = 1_200.0
+"""A first build takes its sources from far away."""
 WORKER = 'instance="w1:8780",job="ricochet"'
 OFFER = {
     f'ricochet_offer_info{{company="Korrigan",offer="o/1",title="Backend engineer",{WORKER}}}': "1x600",
@@ -216,6 +219,35 @@ def test_every_alert_has_an_entry_in_the_runbook() -> None:
     links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules("alerts.yml")}
     assert sorted(headings) == sorted(links)
     assert links == {name: f"docs/runbook.md#{name.lower()}" for name in headings}
+
+
+@pytest.fixture(scope="module")
+def pint() -> Path:
+    """Give pint, built once of the version that tests/pint pins, beside the other tools of this checkout."""
+    program = ROOT / ".venv" / "pint"
+    source = ROOT / "tests" / "pint"
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if program.exists() and program.stat().st_mtime > (source / "go.sum").stat().st_mtime:
+        return program
+    if go is None:
+        lacking = "Go is missing, which builds pint"
+        if os.environ.get("CI") == "true":
+            pytest.fail(lacking, pytrace=False)
+        pytest.skip(lacking)
+    build = [go, "build", "-o", str(program), "github.com/cloudflare/pint/cmd/pint"]
+    done = subprocess.run(build, cwd=source, capture_output=True, text=True, timeout=BUILD_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def test_pint_finds_nothing(pint: Path) -> None:
+    """Pint, which knows what goes wrong with rules, has no complaint, not even a small one."""
+    files = [str(path(name)) for name in ("recording.yml", "alerts.yml")]
+    command = [str(pint), "--offline", "--no-color", "lint", "--min-severity=info", "--fail-on=info", *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "entries=" in done.stdout + done.stderr
+    assert "Problems found" not in done.stdout + done.stderr
 
 
 # Alertmanager
