@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -301,3 +302,32 @@ def test_receivers_are_told_of_the_end_by_all_ways() -> None:
             assert all(way["send_resolved"] for way in ways.values())
             assert set(re.findall(r'template "([^"]+)"', str(ways))) <= defined
     assert config["route"]["receiver"] == "nobody"
+
+
+@pytest.mark.parametrize("kind", ["html", "text"])
+@pytest.mark.parametrize("status", ["firing", "resolved"])
+def test_messages_say_what_a_recruiter_needs(tools: None, tmp_path: Path, kind: str, status: str) -> None:
+    """Mail and chat say what, how far, through whom, how sure and what to do, with a link; nobody's words are HTML."""
+    words = {
+        **{"summary": "Cook <b> is viral", "how_far": "12 shares", "through": "x 12", "how_sure": "all declared"},
+        **{"todo": "Answer replies.", "dashboard": "/d/ricochet-offer?var-offer=o", "runbook_url": "docs/runbook.md#v"},
+    }
+    alert = {"status": status, "labels": {"offer": "o"}, "annotations": words, "startsAt": "2026-01-01T00:00:00Z"}
+    data = {"receiver": "recruiters", "status": status, "alerts": [alert], "groupLabels": {"offer": "o"}}
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    shown = rendered(f"ricochet.{kind}", kind, tmp_path / "data.json")
+    for name in ("how_far", "through", "how_sure", "todo"):
+        assert words[name] in shown
+    assert f"http://127.0.0.1:3000{words['dashboard']}" in shown
+    assert words["runbook_url"] in shown
+    assert ("Cook &lt;b&gt; is viral" if kind == "html" else "Cook <b> is viral") in shown
+    subject = rendered("ricochet.subject", "text", tmp_path / "data.json").strip()
+    assert subject == ("Cook <b> is viral" if status == "firing" else "Over: Cook <b> is viral")
+
+
+def rendered(template: str, kind: str, data: Path) -> str:
+    """Have amtool render a template as Alertmanager does."""
+    command = ["amtool", "template", "render", f"--template.glob={ALERTMANAGER.parent}/templates/*.tmpl"]
+    more = [f"--template.data={data}", f"--template.type={kind}", f'--template.text={{{{ template "{template}" . }}}}']
+    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=HANG_S, check=True)
+    return done.stdout

@@ -18,10 +18,11 @@ from kafka import KafkaConsumer, TopicPartition
 from tests import broker
 from tests.crew import PARTITIONS, Crew
 from tests.installation import yaml
-from tests.jetstream import Jetstream
+from tests.jetstream import Jetstream, offer_post
 from tests.monitoring import ALERTMANAGER, PROMETHEUS, monitor, native_copy, query, require, write
 from tests.processes import Child, address, command, environment, until
 from tests.receiver import Receiver
+from tests.test_dashboards import empty_of_others
 from tests.worlds import Event
 
 MINUTE = 60_000
@@ -37,6 +38,7 @@ class Watched:
     called: Receiver
     connector: Child
     alertmanager: str
+    jetstream: Jetstream
 
     def replay(self, name: str, events: list[Event]) -> None:
         """Send events by `ricochet replay`."""
@@ -150,7 +152,7 @@ def watched(hands: Crew, tmp_path: Path) -> Iterator[Watched]:
         ):
             until(lambda: bool(called.at("/heartbeat")), "the dead man's switch", every_s=0.2)
             until(lambda: query(prometheus, "sum(ricochet_worker_ready)") == 2, "two workers", every_s=0.2)
-            yield Watched(hands, prometheus, called, connector, f"http://{places['alertmanager:9093']}")
+            yield Watched(hands, prometheus, called, connector, f"http://{places['alertmanager:9093']}", jetstream)
 
 
 def event(kind: str, id: str, at: int, **more: object) -> Event:
@@ -202,6 +204,10 @@ def test_people_are_called_once_and_told_when_it_is_over(watched: Watched) -> No
 
     watched.replay("over", taken_back(viral))
     until(lambda: bool(called.of("/recruiters", "RicochetOfferViral", "resolved")), "the end", every_s=0.2)
+
+    # All that the dashboards ask of workers and connectors is there to be seen.
+    watched.jetstream.say(offer_post(time.time_ns() // 1_000))
+    until(lambda: not empty_of_others(watched.prometheus), "panels with data", every_s=0.5)
 
     assert watched.connector.end(signal.SIGKILL) == -signal.SIGKILL
     until(lambda: bool(called.of("/operators", "RicochetConnectorBlind", "firing")), "a blind connector", every_s=0.2)

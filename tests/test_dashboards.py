@@ -245,6 +245,18 @@ def of_others(panel: Json) -> bool:
     return all(names(expression) <= elsewhere for expression in expressions(panel))
 
 
+def empty_of_others(prometheus: Child) -> set[str]:
+    """Name the panels about workers and connectors that have no data."""
+    end = time.time()
+    asked = {"start": end - 60, "end": end, "step": 1}
+    return {
+        panel["title"]
+        for panel in PANELS.values()
+        if of_others(panel)
+        and not any(ask(prometheus, "query_range", query=one, **asked) for one in expressions(panel))
+    }
+
+
 MOSTLY_EMPTY = {
     "Rejected": "the demo sends nothing that is wrong",
     "Told now": "at the end of the day nothing may hold any more",
