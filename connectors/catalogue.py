@@ -14,6 +14,7 @@ from connectors.connector import Connector, Option, Options, Value
 
 CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
+    "x": "connectors.x:X",
 }
 """By name, where the class is: `module:Class`."""
 

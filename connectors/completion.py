@@ -83,7 +83,7 @@ class Completion:
 
     def _shared(self, seen: Shared, source: str) -> list[AnyEvent]:
         above = self._journal.entry(seen.of)
-        if above is None or above.kind == "follow":
+        if above is None or above.kind == "follow" or (seen.beside and self._journal.entry(seen.id) is not None):
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.
         via = seen.via or (seen.of if seen.of != above.root else None)

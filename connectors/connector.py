@@ -118,7 +118,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Root:
-    """A post of an offer that the journal knows: `id` as in events, `at` in ms."""
+    """A post of an offer, or a quote of one, that the journal knows: `id` as in events, `at` in ms."""
 
     id: str
     offer: str
@@ -131,6 +131,12 @@ class Known(Protocol):
 
     def roots(self, since_ms: int) -> list[Root]:
         """Posts of offers that are not older, the newest first."""
+
+    def quotes(self, since_ms: int) -> list[Root]:
+        """Quotes below such posts, likewise: they are shared and quoted in their turn."""
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
+        """Ids of posts, shares, quotes and replies that are not older, in their order behind `after`."""
 
     def takes_part(self, account: str) -> bool:
         """Whether an account is known to have posted, shared, quoted or replied."""
@@ -199,6 +205,10 @@ class Finder(ABC):
     def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
         """One page of those that an account `follows`, or is `followed_by`, and the next page, None at the end."""
 
+    def is_whole(self, account: str, side: str, rows: int) -> bool:
+        """Whether a list that ended after so many rows names everybody; a network may show a part of it as the end."""
+        return True
+
     @abstractmethod
     def close(self) -> None:
         """Let go of connections."""
@@ -219,6 +229,10 @@ class Connector(ABC):
     declared: ClassVar[Declaration]
     hooks: Sequence[Hook] = ()
     """Routes of the receiver, for what the network pushes."""
+    expires_ms: int | None = None
+    """When its credentials end, by the wall clock; None where they do not, or nobody says. Set by `connect`."""
+    warns: str | None = None
+    """What a person should see to though it still reads, in a line: its credentials end soon, a webhook is gone."""
 
     def __init__(self, options: Options, known: Known) -> None:
         self.options, self.known = options, known

@@ -25,7 +25,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from spread.events import MAX_MESSAGE_BYTES, AnyEvent, key
 from spread.hashing import Hashing
-from spread.partition import partition
+from spread.partition import partition_of_each
 
 BATCH_EVENTS: Final = 500
 BATCH_BYTES: Final = 256 * 1024
@@ -177,14 +177,15 @@ class Door:
             self._producer.close(_CLOSE_S)
 
     def _take(self, events: list[AnyEvent]) -> None:
-        encoded = [(_encode(event), key(event)) for event in events]
+        lines, keys = [_encode(event) for event in events], [key(event) for event in events]
+        places = partition_of_each(keys, self._partitions)
         with self._changed:
-            for event, (line, of) in zip(events, encoded, strict=True):
+            for event, line, of, place in zip(events, lines, keys, places, strict=True):
                 size = len(line)
                 if size > MAX_MESSAGE_BYTES - _FRAME_BYTES:
                     raise DoorError(f"event {event.id} takes {size:,} bytes, a message at most {MAX_MESSAGE_BYTES:,}")
                 self._wait_for_room(size)
-                self._add(partition(of, self._partitions), of, line)
+                self._add(place, of, line)
 
     def _add(self, number: int, of: str, encoded: bytes) -> None:
         batch = self._open.get(number)

@@ -149,7 +149,9 @@ class Finding(Lasting):
             some, page = self._called(now, rows, partial(self._finder.listed, one.account, side, asked), _rows)
             accounts += some
         if not self._stop.is_set():
-            self._publish(list(self._ties(one.account, side, accounts, page is None, now)))
+            is_whole = page is None and self._finder.is_whole(one.account, side, len(accounts))
+            if accounts or is_whole:
+                self._publish(list(self._ties(one.account, side, accounts, is_whole, now)))
 
     def _ties(self, account: str, side: Side, accounts: list[str], is_whole: bool, now: int) -> Iterator[Ties]:
         """A list as events: in pages of one list where it is whole, else as what is known."""

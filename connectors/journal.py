@@ -161,13 +161,17 @@ class Journal:
 
     def roots(self, since_ms: int) -> list[Root]:
         """The posts of offers that are not older, the newest first."""
+        return self._newest("post", since_ms)
+
+    def quotes(self, since_ms: int) -> list[Root]:
+        """The quotes of offers that are not older, the newest first."""
+        return self._newest("quote", since_ms)
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
+        """The saved ids of all but follows that are not older, in their order behind `after`."""
+        query = "SELECT id FROM entry WHERE id > ? AND at >= ? AND kind != 'follow' ORDER BY id LIMIT ?"
         with self._file.use() as db:
-            rows = db.execute("SELECT id, offer, account, at FROM entry WHERE at >= ? AND kind = 'post'", [since_ms])
-            found = {row[0]: Root(*row) for row in rows}
-        for entry in self._entries.values():
-            if entry.kind == "post" and entry.at >= since_ms:
-                found[entry.id] = Root(entry.id, entry.offer, entry.account, entry.at)
-        return sorted(found.values(), key=lambda root: (root.at, root.id), reverse=True)
+            return [row[0] for row in db.execute(query, [after, since_ms, most])]
 
     def note(self, entry: Entry) -> None:
         """Add to the index, with the open page."""
@@ -248,6 +252,16 @@ class Journal:
     def close(self) -> None:
         """Close the file. What is not saved is taken back."""
         self._file.close()
+
+    def _newest(self, kind: Kind, since_ms: int) -> list[Root]:
+        query = "SELECT id, offer, account, at FROM entry WHERE at >= ? AND kind = ?"
+        with self._file.use() as db:
+            found = {row[0]: Root(*row) for row in db.execute(query, [since_ms, kind])}
+        for entry in self._entries.values():
+            if entry.kind == kind and entry.at >= since_ms:
+                found[entry.id] = Root(entry.id, entry.offer, entry.account, entry.at)
+        living = (root for root in found.values() if root.account not in self._forgotten)
+        return sorted(living, key=lambda root: (root.at, root.id), reverse=True)
 
     def _load_own(self) -> None:
         marks = ", ".join("?" * len(self._own_accounts))

@@ -63,6 +63,10 @@ class Status:
     last_message: float | None = None
     """Wall clock (s) of the last message."""
     unsafe_pages: int = 0
+    expires_ms: int | None = None
+    """When its credentials end."""
+    warns: str | None = None
+    """What a person should see to though it reads."""
 
     def trouble(self) -> str | None:
         """Why it does not read, None if it does."""
@@ -127,8 +131,10 @@ class Runner(Lasting):
                 self._sink = self._open_sink()
             self._attempt(self._connect)
             self.status.state, self.status.why = "reading", ""
+            self._heed()
             while not self._stop.is_set():
                 page = self._attempt(lambda: self._connector.read(READ_S))
+                self._heed()
                 self._save()
                 if page is not None:
                     tries.attempt_number = 1
@@ -144,6 +150,15 @@ class Runner(Lasting):
 
     def _connect(self) -> None:
         self._connector.connect(self._journal.cursor)
+
+    def _heed(self) -> None:
+        """Pass on what a person should see to, once."""
+        status = self.status
+        status.expires_ms = self._connector.expires_ms
+        if self._connector.warns != status.warns:
+            status.warns = self._connector.warns
+            if status.warns is not None:
+                self._log.warning("needs attention", connector=status.name, why=status.warns)
 
     def _attempt(self, call: Callable[[], _T]) -> _T | None:
         """Call the connector. Where the network does not take the cursor, it begins anew, with a gap."""

@@ -12,7 +12,7 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `quotes`, `replies_to` and `thread` (the post at the top of the conversation) are ids. `tags` without `#`. `named`
     is an offer that the network itself says it belongs to (the tag of a rule). `beside`: it was only shown beside
-    another message, and is no news if it is known.
+    another message, or asked for, and is no news if it is known.
     """
 
     id: str
@@ -30,7 +30,7 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An account passed `of` on, as it stands. `via` only where the network records through whom."""
+    """An account passed `of` on, as it stands. `via` only where the network records through whom. `beside` as above."""
 
     id: str
     actor: str
@@ -38,6 +38,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     of: str
     via: str | None = None
     followers: int | None = None
+    beside: bool = False
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -116,6 +116,20 @@ FAULTS: Final = (
         "It saw nothing for a while and could not ask for it later: figures over that time are lower bounds.",
     ),
     Fault(
+        "RicochetCredentialsEnd",
+        "min by (connector) (ricochet_connector_credentials_seconds) < 3 * 86400",
+        "5m", "warning",
+        "The credentials of {{ $labels.connector }} end in {{ $value | humanizeDuration }}",
+        "Without new ones the connector is blind from then on.",
+    ),
+    Fault(
+        "RicochetConnectorWarns",
+        "max by (connector) (ricochet_connector_warns) == 1",
+        "15m", "warning",
+        "The connector {{ $labels.connector }} reads, and wants somebody to see to it",
+        "Its log says why.",
+    ),
+    Fault(
         "RicochetBudgetNearlySpent",
         "min by (connector) (ricochet_lookups_budget_left_ratio) < 0.1",
         "5m", "warning",

@@ -112,6 +112,12 @@ def _connectors(made: dashboard.Dashboard) -> None:
             },
         ),
         (
+            "Credentials end in",
+            "Time until they have to be renewed, where the network says it.",
+            "s",
+            {"min by (connector) (ricochet_connector_credentials_seconds)": "{{connector}}"},
+        ),
+        (
             "Budget left",
             "The part of today's budget for look-ups, of calls or of dollars, that is left.",
             "percentunit",

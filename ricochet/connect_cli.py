@@ -23,7 +23,7 @@ QUESTIONS: Final = {
     "resume": "resume",
 }
 assert list(QUESTIONS) == [field.name for field in fields(Abilities)]
-_QUIET: Final = ("httpx", "httpcore", "websockets", "kafka")
+_QUIET: Final = ("httpx", "httpcore", "websockets", "kafka", "urllib3")
 
 
 @click.command()

@@ -142,6 +142,8 @@ class _Known:
 
     def __init__(self, journal: Journal, offers: Followed) -> None:
         self.roots: Callable[[int], list[Root]] = journal.roots
+        self.quotes: Callable[[int], list[Root]] = journal.quotes
+        self.ids: Callable[[int, str, int], list[str]] = journal.ids
         self.takes_part: Callable[[str], bool] = journal.takes_part
         self.offers: Callable[[], Sequence[JobOffer]] = offers.offers
 
@@ -150,6 +152,14 @@ class _Nobody:
     """What a connector knows that is only asked what it would see."""
 
     def roots(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def quotes(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
         """None."""
         return []
 

@@ -18,6 +18,8 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "lookups_waiting": ("Accounts whose followers are worth looking up and are not known yet.", (_CONNECTOR,)),
     "lookups_unaffordable": ("Of these, accounts that today's budget does not reach.", (_CONNECTOR,)),
     "lookups_budget_left_ratio": ("The part of today's budget of calls or dollars that is left.", (_CONNECTOR,)),
+    "connector_credentials_seconds": ("Time until a connector's credentials end, where that is known.", (_CONNECTOR,)),
+    "connector_warns": ("1 while a person should see to a connector though it reads: its log says why.", (_CONNECTOR,)),
     "connector_unsafe_pages": ("Pages that were read and are not safe and saved yet.", (_CONNECTOR,)),
 }
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -51,6 +53,9 @@ class ConnectorCollector(Collector):
             name = (status.name,)
             gauges["connector_reading"].add_metric((*name, status.network), int(status.state == "reading"))
             gauges["connector_unsafe_pages"].add_metric(name, status.unsafe_pages)
+            gauges["connector_warns"].add_metric(name, int(status.warns is not None))
+            if status.expires_ms is not None:
+                gauges["connector_credentials_seconds"].add_metric(name, status.expires_ms / 1000 - now)
             if status.last_message is not None:
                 gauges["connector_last_message_seconds"].add_metric(name, max(0.0, now - status.last_message))
             if status.heard_ms is not None:

@@ -314,6 +314,8 @@ def merge(one: _E, other: _E) -> _E:
 
 def key(event: AnyEvent) -> str:
     """The Kafka key of an event in `social-events`: its actor; the network of a gap; the offer of the rest."""
+    if isinstance(event, Act):  # as good as all of them
+        return event.actor
     if isinstance(event, Gap):
         return event.network
     if isinstance(event, Counts | Outcome | Assign):

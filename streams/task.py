@@ -10,7 +10,7 @@ import msgspec
 
 from spread.events import DAY_MS, AnyEvent, Rejected, decode, decode_from_stage, key
 from spread.facts import Fact
-from spread.partition import partition
+from spread.partition import partition, partition_of_each
 from spread.registry import JobOffer
 from spread.thresholds import DEFAULTS, Thresholds
 from streams import wire
@@ -130,9 +130,6 @@ class Task:
         value = letter(rejected, self.topic, self.number, message.offset, self._hash)
         self._outbox.add(Message(REJECTED, None, None, value))
 
-    def _is_foreign(self, of: str) -> bool:
-        return partition(of, self._partitions[self.topic]) != self.number
-
 
 class PeopleTask(Task):
     """PEOPLE on a partition of `social-events`."""
@@ -150,14 +147,28 @@ class PeopleTask(Task):
         for result in results:
             if isinstance(result, Rejected):
                 self._reject(result, message)
-            elif not message.from_stage and self._is_foreign(of := key(result)):
-                self._health.foreign[self.stage.name] += 1
-                self._outbox.send_on(self.topic, of, wire.social_event(result), from_stage=False)
             else:
                 events.append(result)
-                self._newest = max(self._newest, result.at)
+        if not message.from_stage:
+            events = self._own(events)
+        self._newest = max([self._newest, *(event.at for event in events)])
         with self._health.timed(self.stage.name):
             self._people.apply(events, self.rows, self._outbox.emit, self._now(wall))
+
+    def _own(self, events: list[AnyEvent]) -> list[AnyEvent]:
+        """The events of this partition; others are sent on."""
+        keys = [key(event) for event in events]
+        places = partition_of_each(keys, self._partitions[self.topic])
+        if places.count(self.number) == len(places):
+            return events
+        own: list[AnyEvent] = []
+        for event, of, number in zip(events, keys, places, strict=True):
+            if number == self.number:
+                own.append(event)
+            else:
+                self._health.foreign[self.stage.name] += 1
+                self._outbox.send_on(self.topic, of, wire.social_event(event), from_stage=False)
+        return own
 
 
 class OffersTask(Task):
@@ -202,7 +213,7 @@ class OffersTask(Task):
                 self._reject(result, message)
                 continue
             offer, fact = result
-            if offer is not None and self._is_foreign(offer):
+            if offer is not None and partition(offer, self._partitions[self.topic]) != self.number:
                 self._health.foreign[self.stage.name] += 1
                 self._outbox.send_on(self.topic, offer, wire.pair(offer, fact), from_stage=True)
                 continue

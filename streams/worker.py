@@ -37,6 +37,8 @@ PENDING_BYTES: Final = 64 * 2**20
 FLUSH_S: Final = 0.1
 LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
+_LARGE_BYTES: Final = 16 * 2**10
+"""A message as large as this makes so much state that the garbage collector had better know."""
 _log: Final = logging.getLogger(__name__)
 SESSION_S: Final = 10.0
 STOP_S: Final = 10.0
@@ -306,7 +308,8 @@ class Worker:
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value or b"", message.offset, int(message.timestamp * 1000), from_stage, event.ack)
         try:
-            task.take(incoming, wall_clock())
+            with heap.growing() if len(incoming.value) >= _LARGE_BYTES else contextlib.nullcontext():
+                task.take(incoming, wall_clock())
         except Exception as error:  # Faust would go on with the next one
             self._reading.end()  # which, acknowledged, would carry this one with it
             await self.app.crash(error)

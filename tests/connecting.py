@@ -25,8 +25,9 @@ from connectors.lasting import Log, Sink
 from connectors.runner import Runner
 from spread.events import AnyEvent
 from spread.hashing import Hashing
+from spread.registry import JobOffer
 from tests.processes import until
-from tests.rehearsals import match
+from tests.rehearsals import OFFER, URL, match
 
 KEY = b"0123456789abcdef"
 
@@ -35,6 +36,14 @@ class Nothing(Known):
     """Nobody's offers and posts."""
 
     def roots(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def quotes(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
         """None."""
         return []
 
@@ -98,7 +107,7 @@ def made(name: str, options: dict[str, Any], known: Known | None = None) -> Conn
 
 
 class Looking(Known):
-    """What a connector may know, from the journal that its runner opens."""
+    """What a connector may know, from the journal that its runner opens, and the one offer there is."""
 
     def __init__(self) -> None:
         self.journal: Journal | None = None
@@ -108,14 +117,24 @@ class Looking(Known):
         assert self.journal is not None
         return self.journal.roots(since_ms)
 
+    def quotes(self, since_ms: int) -> list[Root]:
+        """Those of the journal."""
+        assert self.journal is not None
+        return self.journal.quotes(since_ms)
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
+        """Those of the journal."""
+        assert self.journal is not None
+        return self.journal.ids(since_ms, after, most)
+
     def takes_part(self, account: str) -> bool:
         """As the journal says."""
         assert self.journal is not None
         return self.journal.takes_part(account)
 
-    def offers(self) -> list[Any]:
-        """None."""
-        return []
+    def offers(self) -> list[JobOffer]:
+        """The one there is."""
+        return [JobOffer(id=OFFER, urls=(URL,))]
 
 
 def runner(
@@ -184,7 +203,9 @@ def main(name: str, options: str, journal: str, servers: str, topic: str, where:
             opened = Door(servers, topic, hashing=hashing)
             return _Half(opened) if where == "in a page" else opened
 
-        one = runner(made(name, json.loads(options)), kept, door)
+        known = Looking()
+        known.journal = kept
+        one = runner(made(name, json.loads(options), known), kept, door)
         one.start()
         until(lambda: one.status.state != "starting", "a first answer")
         print(one.status.state, flush=True)

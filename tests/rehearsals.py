@@ -75,5 +75,9 @@ class Rehearsal(ABC):
 def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.jetstream import JetstreamRehearsal
+    from tests.x_network import XRehearsal
 
-    return {"bluesky": JetstreamRehearsal}
+    return {
+        "bluesky": JetstreamRehearsal,
+        "x": XRehearsal,
+    }

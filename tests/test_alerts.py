@@ -56,6 +56,16 @@ FAULTY: dict[str, tuple[Series, Series, str]] = {
         {f"ricochet_connector_gaps_total{{{BLUESKY}}}": "3x60"},
         "30m",
     ),
+    "RicochetCredentialsEnd": (
+        {f"ricochet_connector_credentials_seconds{{{BLUESKY}}}": "260000-60x60"},
+        {f"ricochet_connector_credentials_seconds{{{BLUESKY}}}": "2600000-60x60"},
+        "30m",
+    ),
+    "RicochetConnectorWarns": (
+        {f"ricochet_connector_warns{{{BLUESKY}}}": "0x5 1x60"},
+        {f"ricochet_connector_warns{{{BLUESKY}}}": "0x5 1x10 0x60"},
+        "30m",
+    ),
     "RicochetBudgetNearlySpent": (
         {f"ricochet_lookups_budget_left_ratio{{{BLUESKY}}}": "1-0.05x18 0.05x30"},
         {f"ricochet_lookups_budget_left_ratio{{{BLUESKY}}}": "1-0.02x40"},

@@ -120,6 +120,13 @@ def test_the_same_again_is_the_same(completion: Completion) -> None:
     assert all_of(completion, beside) == []
 
 
+def test_a_share_that_was_asked_for_is_news_once(completion: Completion) -> None:
+    """Where a network is asked for shares, those that are known are not told again, others are."""
+    asked = Shared(id="x:2", actor="x:ana", at=2, of="x:1", beside=True)
+    assert kinds(all_of(completion, JOB, asked)) == [Post, Share]
+    assert all_of(completion, asked) == []
+
+
 def test_a_network_may_name_the_offer(completion: Completion) -> None:
     """The tag of a rule says which offer a post belongs to, whatever its text."""
     (post,) = all_of(completion, Authored(id="x:5", actor="x:a", at=1, named="other"))

@@ -46,6 +46,22 @@ def test_cursor_and_index_last_together(path: Path) -> None:
         assert journal.entry("x:2") is None
 
 
+def test_it_tells_what_can_be_shared_and_what_may_vanish(path: Path) -> None:
+    """Posts and quotes apart, the newest first, not those of who is forgotten; all ids but follows' in pages."""
+    quote = Entry("x:3", "quote", "x:ed", 250, "x:1", "offer")
+    with Journal(path) as journal:
+        for entry in (ROOT, SHARE, quote, quote._replace(id="x:4", account="x:gone", at=260), FOLLOW):
+            journal.note(entry)
+        journal.save(journal.turn("one", 300))
+        journal.note(quote._replace(id="x:5", at=270))
+        journal.note_forgotten("x:gone")
+        assert [root.id for root in journal.roots(0)] == ["x:1"]
+        assert [root.id for root in journal.quotes(0)] == ["x:5", "x:3"]
+        assert [root.id for root in journal.quotes(260)] == ["x:5"]
+        assert [journal.ids(0, after, 2) for after in ("", "x:2", "x:4")] == [["x:1", "x:2"], ["x:3", "x:4"], []]
+        assert journal.ids(200, "", 9) == ["x:2", "x:3", "x:4"]
+
+
 def test_rewind_takes_back_what_is_not_saved(path: Path) -> None:
     """After a rewind the journal is as it was at the last save, and a late word that a page is safe changes nothing."""
     with Journal(path) as journal:
