@@ -200,6 +200,10 @@ class Offer(Evidence):
         at = self._column(self._acts.at)
         return int(at.max()) if len(at) else 0
 
+    def moved_at(self) -> int:
+        """The latest moment of any act or outcome, in ms; 0 without any."""
+        return max(self.last_at(), max((outcome.at for outcome in self._outcomes.values()), default=0))
+
     def shares_after(self, moment: int) -> int:
         """Living shares later than a moment (ms)."""
         self.settle()

@@ -28,7 +28,7 @@ _LIVELY_MS: Final = 2 * 3_600_000
 """After its last act an offer is looked at each minute for so long."""
 _WATCHED_MS: Final = 5 * 86_400_000
 """After its last act an offer is looked at for so long, or while people believe that something holds."""
-_PASTS_EVERY_MS: Final = 3_600_000
+_LEARN_EVERY_MS: Final = 3_600_000
 _RECENT: Final = 1_000
 
 
@@ -58,17 +58,20 @@ class Watch:
         self._round_at: int | None = None
         self._pasts: dict[str, tuple[str, Totals]] = {}
         self._usual: dict[str, Usual | None] = {}
-        self._pasts_at: int | None = None
+        self._unlearnt: list[str] = []
+        self._learnt_at: int | None = None
         self.recent: deque[Alert] = deque(maxlen=_RECENT)
         stage.acted = {}
 
     def look(self, table: Table, now: int) -> list[Alert]:
         """Look at some offers that are due at `now` (ms); what is to be told, noted as told."""
         told: list[Alert] = []
+        self._learn(table, now)
         for id in self._next(now):
             offer = self._stage.offer(id, table)
             del self._watched[id]
-            if offer.closed is not None:
+            if offer.closed is not None or not _is_watched(offer, now):
+                self._looked.pop(id, None)
                 continue
             alerts = list(self._news(offer, now))
             for alert in alerts:
@@ -84,7 +87,6 @@ class Watch:
             if self._round_at is None:
                 self._watched = dict.fromkeys((offer.id for offer in self._stage.loaded()), 0)
             self._round_at = now // _ROUND_MS
-            self._compare(now)
             acted, self._stage.acted = self._stage.acted, {}
             for id in acted or ():
                 self._watched[id] = min(self._watched.get(id, now), self._looked.get(id, 0) + _SOON_MS)
@@ -99,13 +101,9 @@ class Watch:
         return Setting(min(ends, default=None), self._usual.get(job.company), self._thresholds)
 
     def _watch_on(self, offer: Offer, now: int) -> None:
-        idle = now - offer.last_at()
-        believed = any(not called.is_over for called in offer.called.values())
-        if believed or idle < _WATCHED_MS:
-            self._looked[offer.id] = now
-            self._watched[offer.id] = now + (_SOON_MS if idle < _LIVELY_MS else _LATER_MS)
-        else:
-            self._looked.pop(offer.id, None)
+        self._looked[offer.id] = now
+        idle = now - offer.moved_at()
+        self._watched[offer.id] = now + (_SOON_MS if idle < _LIVELY_MS else _LATER_MS)
 
     def _news(self, offer: Offer, now: int) -> Iterator[Alert]:
         for standing in standings(offer.timeline(), self.setting(offer.id), now):
@@ -119,19 +117,29 @@ class Watch:
                 if is_new:
                     yield _alert(offer.id, standing, standing.since, now)
 
-    def _compare(self, now: int) -> None:
-        """Learn what is usual, once an hour, from the offers at hand."""
-        if self._pasts_at is not None and 0 <= now - self._pasts_at < _PASTS_EVERY_MS:
+    def _learn(self, table: Table, now: int) -> None:
+        """Learn what is usual from the offers at hand: looked through once an hour, a few at a time."""
+        if not self._unlearnt and (self._learnt_at is None or now - self._learnt_at >= _LEARN_EVERY_MS):
+            self._learnt_at = now
+            self._unlearnt = [offer.id for offer in self._stage.loaded() if offer.id not in self._pasts]
+        if not self._unlearnt:
             return
-        self._pasts_at = now
-        for offer in self._stage.loaded():
-            past = None if offer.id in self._pasts else offer.past()
+        some, self._unlearnt = self._unlearnt[:AT_ONCE], self._unlearnt[AT_ONCE:]
+        for id in some:
+            past = self._stage.offer(id, table).past()
             if past is not None and past[0] < now - PAST_MS:
-                self._pasts[offer.id] = self._about(offer.id).company, totals(*past)
-        of: dict[str, list[Totals]] = {}
-        for company, shares in self._pasts.values():
-            of.setdefault(company, []).append(shares)
-        self._usual = {company: usual(pasts) for company, pasts in of.items()}
+                self._pasts[id] = self._about(id).company, totals(*past)
+        if not self._unlearnt:
+            of: dict[str, list[Totals]] = {}
+            for company, shares in self._pasts.values():
+                of.setdefault(company, []).append(shares)
+            self._usual = {company: usual(pasts) for company, pasts in of.items()}
+
+
+def _is_watched(offer: Offer, now: int) -> bool:
+    """Whether anything can begin or end: it moved of late, or people believe that something holds."""
+    believed = any(not called.is_over for called in offer.called.values())
+    return believed or now - offer.moved_at() < _WATCHED_MS
 
 
 def _alert(offer: str, standing: Standing, since: int, now: int) -> Alert:

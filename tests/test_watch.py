@@ -152,6 +152,16 @@ def test_an_offer_is_held_against_its_company_s_past_ones() -> None:
     assert float(alerts[0].values["past_offers"]) > 20
 
 
+def test_clicks_on_a_quiet_offer_are_told_of() -> None:
+    """An offer that nobody has shared for weeks is looked at again when people click it."""
+    with opened() as engine:
+        engine.feed(decoded([post("o", -30 * DAY)]))
+        list(looks(engine, 0, 10))
+        outcome = event("outcome", "x:c", 20, offer="o", stage="click", n=60)
+        engine.feed(decoded([outcome]))
+        assert told(looks(engine, 20, 30)) == [("clicks_without_applications", "firing", 20)]
+
+
 def test_the_end_of_an_offer_comes_from_the_registry() -> None:
     """Shares after the closing date in the registry make it spread although closed."""
     jobs = {"o": JobOffer(id="o", closes=START + 50 * MINUTE)}
