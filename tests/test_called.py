@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,11 @@ class Watched:
         finally:
             consumer.close()
         return sorted(found, key=lambda alert: alert["at"])
+
+
+def seen(true: Callable[[], bool], what: str) -> None:
+    """Wait until something is seen to be so."""
+    until(true, what, every_s=0.2, hang_s=PATIENCE_S)
 
 
 def sooner(duration: str) -> str:
@@ -152,7 +157,7 @@ def watched(hands: Crew, tmp_path: Path) -> Iterator[Watched]:
                 "--rules.alert.resend-delay=2s",
             ) as prometheus,
         ):
-            until(lambda: bool(called.at("/heartbeat")), "the dead man's switch", every_s=0.2, hang_s=PATIENCE_S)
+            seen(lambda: bool(called.at("/heartbeat")), "the dead man's switch")
             until(
                 lambda: query(prometheus, "sum(ricochet_worker_ready)") == 2,
                 "two workers",
@@ -207,12 +212,12 @@ def test_people_are_called_once_and_told_when_it_is_over(watched: Watched) -> No
     for turn in range(3):
         again = [one | {"id": f"{one['id']}-{turn}"} for one in shares]
         watched.replay(f"up{turn}", [post, *again])
-        until(lambda: query(watched.prometheus, nodes) == 13, "twelve shares", every_s=0.2, hang_s=PATIENCE_S)
+        seen(lambda: query(watched.prometheus, nodes) == 13, "twelve shares")
         if turn == 0:
-            until(lambda: watched.holds("flap", "takes_off") == 1, "taking off", every_s=0.2, hang_s=PATIENCE_S)
+            seen(lambda: watched.holds("flap", "takes_off") == 1, "taking off")
         watched.replay(f"down{turn}", taken_back(again))
-        until(lambda: query(watched.prometheus, nodes) == 1, "no share", every_s=0.2, hang_s=PATIENCE_S)
-    until(lambda: watched.holds("flap", "takes_off") == 0, "calming down", every_s=0.2, hang_s=PATIENCE_S)
+        seen(lambda: query(watched.prometheus, nodes) == 1, "no share")
+    seen(lambda: watched.holds("flap", "takes_off") == 0, "calming down")
 
     watched.replay("over", taken_back(viral))
     until(
@@ -224,7 +229,7 @@ def test_people_are_called_once_and_told_when_it_is_over(watched: Watched) -> No
 
     # All that the dashboards ask of workers and connectors is there to be seen.
     watched.jetstream.say(offer_post(time.time_ns() // 1_000))
-    until(lambda: not empty_of_others(watched.prometheus), "panels with data", every_s=0.5, hang_s=PATIENCE_S)
+    seen(lambda: not empty_of_others(watched.prometheus), "panels with data")
 
     assert watched.connector.end(signal.SIGKILL) == -signal.SIGKILL
     until(
