@@ -15,6 +15,9 @@ from connectors.connector import Connector, Option, Options, Value
 CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
     "x": "connectors.x:X",
+    "linkedin": "connectors.linkedin:LinkedIn",
+    "facebook": "connectors.facebook:Facebook",
+    "threads": "connectors.threads:Threads",
 }
 """By name, where the class is: `module:Class`."""
 

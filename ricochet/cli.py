@@ -129,6 +129,11 @@ def replay(
             chosen = settings.load()
             published = publisher.publish(files, chosen, speed=speed, progress=progress, on_rejected=rejected.add)
             census = published.census
+            if census.oldest < census.newest - chosen.retention_ms:
+                days = f"retention_days={chosen.retention_days}"
+                click.echo(
+                    f"some events are older than the newest by more than {days}: workers leave them out", err=True
+                )
         else:
             with _engine(state, None) as engine:
                 census = replay_.replay(files, engine.feed, speed=speed, progress=progress, on_rejected=rejected.add)

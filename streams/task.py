@@ -76,7 +76,7 @@ class Task:
         self.items = 0
         """Events or facts in them."""
         self.recorded_at = 0
-        """The timestamp of the last one, in ms."""
+        """The timestamp of the last one, in ms. Before the first one, when the task began."""
         self._outbox = Outbox(partitions)
         self._partitions, self._health, self._hash = partitions, health, hash_
         self._acks: list[Callable[[], Any]] = []

@@ -214,7 +214,7 @@ class Worker:
             end, done = self.app.consumer.highwater(tp), self._committed(tp)
             behind = max(0, end - done) if end is not None else 0
             each = max(1.0, task.items / task.applied if task.applied else 1.0)
-            seconds = (now - task.recorded_at) / 1000 if behind and task.recorded_at else 0.0
+            seconds = (now - task.recorded_at) / 1000 if behind else 0.0
             yield Lag(task.stage.name, round(behind * each), max(0.0, seconds))
 
     def _place(self, task: Task) -> TP:
@@ -285,6 +285,8 @@ class Worker:
         mine = sorted(tp for tp in self.app.assignor.assigned_actives() if tp.topic in (social, offers))
         self._people = {n: self._task(PeopleTask, PEOPLE_TABLE, n) for topic, n in mine if topic == social}
         self._offers = {n: self._task(OffersTask, OFFERS_TABLE, n) for topic, n in mine if topic == offers}
+        for task in self.tasks:
+            task.recorded_at = wall_clock()
         for task in self._offers.values():
             task.announce()
         self._reading.begin(starts, mine)

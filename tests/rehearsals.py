@@ -75,9 +75,14 @@ class Rehearsal(ABC):
 def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.jetstream import JetstreamRehearsal
+    from tests.linkedin import LinkedInRehearsal
+    from tests.meta import FacebookRehearsal, ThreadsRehearsal
     from tests.x_network import XRehearsal
 
     return {
         "bluesky": JetstreamRehearsal,
         "x": XRehearsal,
+        "linkedin": LinkedInRehearsal,
+        "facebook": FacebookRehearsal,
+        "threads": ThreadsRehearsal,
     }
