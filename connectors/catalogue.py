@@ -14,6 +14,7 @@ from connectors.connector import Connector, Option, Options, Value
 
 CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
+    "mastodon": "connectors.mastodon:MastodonConnector",
     "x": "connectors.x:X",
     "linkedin": "connectors.linkedin:LinkedIn",
     "facebook": "connectors.facebook:Facebook",

@@ -54,16 +54,17 @@ class Completion:
     def _authored(self, seen: Authored, source: str) -> list[AnyEvent]:
         known = self._journal.entry(seen.id)
         if known is not None and seen.beside:
+            self._note_alias(seen.alias, known)
             return []
         kind: Kind
         via: str | None = None
         if known is not None:
             kind, root, offer = known.kind, known.root, known.offer
-            via = seen.quotes if kind == "quote" else seen.replies_to
+            via = self._resolved(seen.quotes if kind == "quote" else seen.replies_to)
         elif seen.quotes is not None and (above := self._journal.entry(seen.quotes)) is not None:
-            kind, root, offer, via = "quote", above.root, above.offer, seen.quotes
+            kind, root, offer, via = "quote", above.root, above.offer, above.id
         elif seen.replies_to is not None and (above := self._answered(seen)) is not None:
-            kind, root, offer, via = "reply", above.root, above.offer, seen.replies_to
+            kind, root, offer, via = "reply", above.root, above.offer, self._resolved(seen.replies_to)
         elif (matched := seen.named or self._match(seen)) is not None:
             kind, root, offer = "post", seen.id, matched
         else:
@@ -74,7 +75,12 @@ class Completion:
             event = Post(**act, role="company" if seen.actor in self._journal.own else None)
         else:
             event = (Quote if kind == "quote" else Reply)(**act, via=via or root)
-        return self._noted(event, kind)
+        return self._noted(event, kind, seen.alias)
+
+    def _resolved(self, id: str | None) -> str | None:
+        """The id that something goes by, where an alias may be given."""
+        known = None if id is None else self._journal.entry(id)
+        return id if known is None else known.id
 
     def _answered(self, seen: Authored) -> Entry | None:
         """What a reply belongs to: what it answers, else the post at the top of its conversation."""
@@ -86,8 +92,8 @@ class Completion:
         if above is None or above.kind == "follow" or (seen.beside and self._journal.entry(seen.id) is not None):
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.
-        via = seen.via or (seen.of if seen.of != above.root else None)
-        return self._noted(Share(**self._act(seen, source, above.offer, above.root), via=via), "share")
+        via = seen.via or (above.id if above.id != above.root else None)
+        return self._noted(Share(**self._act(seen, source, above.offer, above.root), via=via), "share", seen.alias)
 
     def _act(self, seen: Authored | Shared, source: str, offer: str, root: str) -> dict[str, Any]:
         """The fields that posts, shares, quotes and replies have in common."""
@@ -103,13 +109,19 @@ class Completion:
             "followers": seen.followers,
         }
 
-    def _noted(self, event: AnyAct, kind: Kind) -> list[AnyEvent]:
+    def _noted(self, event: AnyAct, kind: Kind, alias: str | None) -> list[AnyEvent]:
         """An act, kept in the index; with its deletion if that came first."""
-        self._journal.note(Entry(event.id, kind, event.actor, event.at, event.root, event.offer))
-        gone = None if self._in_order else self._journal.gone(event.id)
+        entry = Entry(event.id, kind, event.actor, event.at, event.root, event.offer)
+        self._journal.note(entry)
+        self._note_alias(alias, entry)
+        gone = None if self._in_order else self._journal.gone(event.id) or self._journal.gone(alias or "")
         if gone is None or gone.actor not in (None, event.actor):
             return [event]
         return [event, self._deletion(event.id, event.actor, gone.at, event.source)]
+
+    def _note_alias(self, alias: str | None, entry: Entry) -> None:
+        if alias is not None and self._journal.entry(alias) is None:
+            self._journal.note_alias(alias, entry)
 
     def _removed(self, seen: Removed, source: str) -> list[AnyEvent]:
         known = self._journal.entry(seen.target)
@@ -123,7 +135,7 @@ class Completion:
         if known.kind == "follow":
             id = f"{seen.target}{_DELETED}"
             return [self._ties(id, seen.at, known.account, source, unfollows=[known.root])]
-        return [self._deletion(seen.target, known.account, seen.at, source)]
+        return [self._deletion(known.id, known.account, seen.at, source)]
 
     def _deletion(self, target: str, actor: str, at: int, source: str | None) -> AnyEvent:
         return Delete(
@@ -164,7 +176,7 @@ class Completion:
                 at=seen.at,
                 source=source,
                 offer=known.offer,
-                target=seen.target,
+                target=known.id,
                 shares=seen.shares,
                 likes=seen.likes,
                 replies=seen.replies,

@@ -10,7 +10,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -183,9 +183,11 @@ class Runner(Lasting):
         """Complete a page and send it on its way."""
         status = self.status
         events: list[AnyEvent] = [] if page.blind is None else [self._gap(page.blind)]
+        rejected: list[Rejected] = []
         for raw in page.raw:
             for seen in self._connector.normalise(raw):
                 if isinstance(seen, Rejected):
+                    rejected.append(seen)
                     status.rejected[seen.reason] += 1
                     self._log.warning("rejected", connector=status.name, reason=seen.reason, why=seen.detail)
                 else:
@@ -193,16 +195,24 @@ class Runner(Lasting):
         if page.raw:
             status.messages += len(page.raw)
             status.last_message = time.time()
-        self._send(events, page.cursor if page.cursor is not None else self._journal.cursor, page.heard, page.ack)
+        cursor = page.cursor if page.cursor is not None else self._journal.cursor
+        self._send(events, cursor, page.heard, page.ack, rejected)
 
     def _send(
-        self, events: list[AnyEvent], cursor: str | None, heard: int | None, ack: Callable[[], None] | None = None
+        self,
+        events: list[AnyEvent],
+        cursor: str | None,
+        heard: int | None,
+        ack: Callable[[], None] | None = None,
+        rejected: Sequence[Rejected] = (),
     ) -> None:
         number = self._journal.turn(cursor, heard)
         if ack is not None:
             self._acks.append((number, ack))
         assert self._sink is not None
-        if events or self._journal.unsaved > 1:
+        if rejected:
+            self._sink.reject(rejected, f"connector {self.status.name}")
+        if events or rejected or self._journal.unsaved > 1:
             self._sink.publish(events, lambda: self._is_safe(number))
         else:
             self._is_safe(number)  # nothing else is on its way

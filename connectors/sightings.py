@@ -1,7 +1,8 @@
 """What a network's message says, before anybody knows which offer it belongs to.
 
 `normalise` gives these; `connectors.completion` makes events of them with the journal and the offers, and drops what
-concerns none. Ids and accounts are `network:native`, times are ms by the network's clock.
+concerns none. Ids and accounts are `network:native`, times are ms by the network's clock. Where a network has one id
+for everybody and one that only a server of its knows, `alias` is the second: what names that is taken for the first.
 """
 
 import msgspec
@@ -27,6 +28,7 @@ class Authored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     followers: int | None = None
     named: str | None = None
     beside: bool = False
+    alias: str | None = None
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -38,6 +40,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     of: str
     via: str | None = None
     followers: int | None = None
+    alias: str | None = None
     beside: bool = False
 
 

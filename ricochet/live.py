@@ -107,6 +107,7 @@ def tell(alerts: Iterable[Alert]) -> None:
 
 def fed(hopper: Hopper, engine: Embedded) -> bool:
     """Take what waits in a hopper to the engine; whether there was any."""
+    engine.health.rejected.update(hopper.rejected())
     return hopper.feed(lambda events: engine.feed(events, None, wall_clock()))
 
 

@@ -76,11 +76,13 @@ def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
     from tests.jetstream import JetstreamRehearsal
     from tests.linkedin import LinkedInRehearsal
+    from tests.mastodon_instance import MastodonRehearsal
     from tests.meta import FacebookRehearsal, ThreadsRehearsal
     from tests.x_network import XRehearsal
 
     return {
         "bluesky": JetstreamRehearsal,
+        "mastodon": MastodonRehearsal,
         "x": XRehearsal,
         "linkedin": LinkedInRehearsal,
         "facebook": FacebookRehearsal,
