@@ -30,6 +30,7 @@ bench: .venv/installed ## measure ratios of one run
 docs: .venv/installed ## make the generated pages again
 	$(BIN)/python -m ricochet.metrics > docs/metrics.md
 	$(BIN)/python -m ricochet.demo > docs/demo.svg
+	$(BIN)/python -m dashboards
 
 clean: ## remove what was installed and built
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,6 +19,7 @@ from connectors.near_misses import NearMissError
 from ricochet import (
     answers,
     connect_cli,
+    digest_cli,
     export_cli,
     forget_cli,
     import_cli,
@@ -192,6 +193,7 @@ ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)
 ricochet.add_command(offers_cli.offers)
+ricochet.add_command(digest_cli.digest)
 
 
 @ricochet.command("settings")

@@ -106,6 +106,11 @@ class Followed:
         with self._lock:
             return [offer for offer in self.registry.values() if not offer.ended(now)]
 
+    def about(self, id: str) -> JobOffer:
+        """What is known of an offer that has this id, empty if nothing is."""
+        with self._lock:
+            return self.registry.get(id) or JobOffer.unknown(id)
+
     def match(self, seen: Authored) -> str | None:
         """The offer that a post belongs to: as a person has decided, else as its network named it, or by its text."""
         mention = Mention(

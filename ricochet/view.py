@@ -10,6 +10,7 @@ from spread.offer import Offer
 from spread.registry import JobOffer, State
 from streams.clock import wall_clock
 from streams.health import Health
+from streams.watch import Alert
 
 _UNKNOWN = JobOffer(id="")
 _TOP = 10
@@ -35,6 +36,10 @@ class Engine(Protocol):
 
     def busy(self) -> Iterable[Offer]:
         """The offers in memory."""
+        ...
+
+    def alerts(self) -> list[Alert]:
+        """What was told lately."""
         ...
 
     def state_bytes(self) -> int:
@@ -63,7 +68,11 @@ class View:
 
     def job(self, offer: Offer) -> JobOffer:
         """What the registry says of an offer."""
-        return self._registry.get(offer.id, _UNKNOWN)
+        return self.about(offer.id)
+
+    def about(self, id: str) -> JobOffer:
+        """What the registry says of an offer that has this id."""
+        return self._registry.get(id) or JobOffer.unknown(id)
 
     def state(self, offer: Offer) -> State:
         """The state of an offer: closed by its date, or because all about it has expired."""
@@ -110,6 +119,7 @@ class View:
             "closes": job.closes,
             "shares_after_closing": offer.shares_after(job.closes) if job.closes is not None else 0,
             "cascades_by_root": msgspec.to_builtins(offer.cascades()),
+            "conditions": {name: called.since for name, called in sorted(offer.called.items()) if not called.is_over},
             "bases": offer.bases(),
             "passed_on": self._passed_on(offer),
             "reach_by_generation": offer.reach_by_generation(),

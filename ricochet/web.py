@@ -60,9 +60,13 @@ def application(
             return _lines(lines(view.engine.offer(id)))
         return Response(b'{"error":"no such offer"}', 404, media_type=_JSON)
 
+    async def get_alerts(_: Request) -> Response:
+        return _json(view.engine.alerts())
+
     return Starlette(
         routes=[
             *basics(metrics, trouble),
+            Route("/alerts", get_alerts),
             Route("/offers", get_offers),
             Route("/offers/{path:path}", get_offer),
         ]

@@ -77,6 +77,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
     url = settings.advertise or _reachable(sock)
     # The group tells the others where a member answers, and does not tell them anew when a known member comes back:
     # at another address it is another member.
+    offers = Followed()
     worker = Worker(
         WorkerSettings(
             servers=settings.kafka,
@@ -90,11 +91,12 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             stalled_s=settings.stalled_seconds,
             hash=(settings.hashing or Hashing(secrets.token_bytes(32))).name,
             options=_security(settings.kafka_options),
+            about=offers.about,
+            thresholds=settings.thresholds.thresholds(),
         )
     )
     ambassadors = Ambassadors.of(settings)
     store = OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
-    offers = Followed()
     async with offers.following(store):
         view = View(worker, offers.registry, names=ambassadors.names)
         registry = metrics.registry(view, settings.offers_shown)

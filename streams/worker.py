@@ -19,6 +19,8 @@ from faust.types import TP, EventT
 from spread.events import MAX_MESSAGE_BYTES
 from spread.offer import Offer
 from spread.partition import partition
+from spread.registry import JobOffer
+from spread.thresholds import DEFAULTS, Thresholds
 from streams import heap, wire
 from streams.clock import wall_clock
 from streams.health import Health
@@ -28,6 +30,7 @@ from streams.rows import PartitionRows
 from streams.tables import RowsTable, send_rows
 from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
 from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
+from streams.watch import Alert
 
 PENDING_BYTES: Final = 64 * 2**20
 """Messages that a worker takes in before it waits for the next flush."""
@@ -68,6 +71,9 @@ class WorkerSettings:
     """Without progress for so long, it is in trouble."""
     hash: Callable[[str], str] = field(default=lambda text: text)
     options: dict[str, Any] = field(default_factory=dict)
+    about: Callable[[str], JobOffer] = JobOffer.unknown
+    """What is known of an offer beside how it spreads."""
+    thresholds: Thresholds = DEFAULTS
 
 
 class Worker:
@@ -191,6 +197,10 @@ class Worker:
         """The offers in memory."""
         for task in self._offers.values():
             yield from task.stage.loaded()
+
+    def alerts(self) -> list[Alert]:
+        """What was told lately of this worker's offers."""
+        return sorted((one for task in self._offers.values() for one in task.watch.recent), key=lambda one: one.at)
 
     def state_bytes(self) -> int:
         """Bytes of the tables on disk."""
@@ -317,6 +327,7 @@ class Worker:
             task.expire(wall)
         for offers in self._offers.values():
             offers.send_snapshots(moment, wall, self.settings.url)
+            offers.send_alerts(wall)
         return [(task, task.flush()) for task in self.tasks if task.is_due]
 
     def _task_of(self, offer: str) -> OffersTask | None:
@@ -326,9 +337,16 @@ class Worker:
         layout, settings = self.settings.layout, self.settings
         partitions = {SOCIAL_EVENTS: layout.social_partitions, OFFER_EVENTS: layout.offer_partitions}
         rows = PartitionRows(self._tables[table].partition(number))
+        shared = (number, rows, partitions, self.health, settings.hash)
         memory = settings.memory // partitions[kind.topic]
-        return kind(
-            number, rows, partitions, self.health, settings.hash, retention_ms=settings.retention_ms, memory=memory
+        if kind is PeopleTask:
+            return PeopleTask(*shared, retention_ms=settings.retention_ms, memory=memory)
+        return OffersTask(
+            *shared,
+            retention_ms=settings.retention_ms,
+            memory=memory,
+            about=settings.about,
+            thresholds=settings.thresholds,
         )
 
     async def _flush_on(self) -> None:

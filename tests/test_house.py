@@ -169,7 +169,7 @@ def test_development_dependencies_are_used() -> None:
     """Every development dependency is imported or run by the tests or benchmarks, or run by the Makefile."""
     groups = project()["dependency-groups"]
     assert isinstance(groups, dict)
-    sources = [path for package in ("tests", "bench") for path in modules(package)]
+    sources = [path for package in ("tests", "bench", "dashboards") for path in modules(package)]
     run = {name for path in sources for name in re.findall(r'"-m", "(\w+)"', path.read_text())}
     names = run | {name for path in sources for name in imported(path)}
     used = {distribution(one) for name in names for one in packages_distributions().get(name, ())}
