@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# Most tests wait for processes: three at a time keep two cores busy.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench docs clean
@@ -13,7 +15,7 @@ demo: .venv/installed ## watch simulated offers spread (ARGS="--seed 2" for more
 	@$(BIN)/ricochet demo $(ARGS)
 
 test: .venv/installed ## run the tests (ARGS="-k tree" for some)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .
