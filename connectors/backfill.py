@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
+from connectors.api import NotTaken
 from connectors.appview import AppView
-from connectors.connector import NotConnected, RateLimited, Root
+from connectors.connector import NotConnected, RateLimited, Refused, Root
 
 _TRIES: Final = 3
 _PAUSE_S: Final = 0.2
@@ -33,9 +34,12 @@ class Backfill:
         self._questions: deque[tuple[_Ask, int]] = deque()
         """What is still to be asked, and how often it failed."""
         self._due = 0.0
+        self.refused: str | None = None
+        """What the AppView first refused to tell after this gap."""
 
     def begin(self, roots: Iterable[Root]) -> None:
         """Plan the questions about some posts; those of an earlier gap are asked anew."""
+        self.refused = None
         self._questions.clear()
         for root in roots:
             uri = root.id.removeprefix("bluesky:")
@@ -44,13 +48,21 @@ class Backfill:
             self._plan(partial(self._reposters, uri, None, 0))
 
     def step(self) -> list[bytes]:
-        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all."""
+        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all.
+
+        One that is not taken, or refused, has found nothing: what is live goes on.
+        """
         if not self._questions or time.monotonic() < self._due:
             return []
         ask, failed = self._questions.popleft()
         self._due = time.monotonic() + _PAUSE_S
         try:
             return ask()
+        except NotTaken:
+            return []
+        except Refused as error:
+            self.refused = self.refused or str(error)
+            return []
         except (NotConnected, RateLimited) as error:
             self._due = time.monotonic() + (error.after_s or _LONG_PAUSE_S)
             if failed + 1 < _TRIES:

@@ -194,7 +194,9 @@ class Bluesky(Connector):
 
     def read(self, timeout_s: float) -> Page | None:
         """Some hundred messages at most; after a gap now and then one of what it hid."""
-        if lines := self._backfill.step():
+        lines = self._backfill.step()
+        self.warns = self._backfill.refused
+        if lines:
             return Page(lines, source="backfill")
         page = self._source.read(timeout_s)
         if page is not None and page.blind is not None:

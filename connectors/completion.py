@@ -30,6 +30,9 @@ from spread.events import (
 
 Match = Callable[[Authored], str | None]
 """The offer that a post belongs to: as a person decided, else as the network named it, else by what it says."""
+Unseen = Callable[[str, str | None], str | None]
+"""The same of a post that is only referred to: by its id, and by what the network named. It is asked for all that a
+network shares, so it has to be cheap."""
 
 _DELETED: Final = "#deleted"
 
@@ -45,9 +48,10 @@ class Completion:
         *,
         in_order: bool = True,
         deleted: Callable[[str], object] = lambda _: None,
+        unseen: Unseen = lambda _, named: named,
     ) -> None:
         self._journal, self._match, self._network, self._in_order = journal, match, network, in_order
-        self._deleted = deleted
+        self._deleted, self._unseen = deleted, unseen
         self._ways: Final[dict[type[Sighting], Callable[[Any, str], list[AnyEvent]]]] = {
             Authored: self._authored,
             Shared: self._shared,
@@ -76,7 +80,7 @@ class Completion:
         if known is not None:
             kind, root, offer = known.kind, known.root, known.offer
             via = self._resolved(seen.quotes if kind == "quote" else seen.replies_to)
-        elif seen.quotes is not None and (above := self._journal.entry(seen.quotes)) is not None:
+        elif seen.quotes is not None and (above := self._above(seen.quotes, seen.at)) is not None:
             kind, root, offer, via = "quote", above.root, above.offer, above.id
         elif seen.replies_to is not None and (above := self._answered(seen)) is not None:
             kind, root, offer, via = "reply", above.root, above.offer, self._resolved(seen.replies_to)
@@ -99,13 +103,18 @@ class Completion:
 
     def _answered(self, seen: Authored) -> Entry | None:
         """What a reply belongs to: what it answers, else the post at the top of its conversation."""
-        above = self._journal.entry(seen.replies_to or "")
-        return above if above is not None or seen.thread is None else self._journal.entry(seen.thread)
+        above = self._above(seen.replies_to or "", seen.at)
+        return above if above is not None or seen.thread is None else self._above(seen.thread, seen.at)
+
+    def _above(self, id: str, at: int, named: str | None = None) -> Entry | None:
+        """What is known of a post; one that was not seen stands as a root where somebody said whose it is."""
+        known = self._journal.entry(id)
+        if known is not None or (offer := self._unseen(id, named)) is None:
+            return known
+        return Entry(id, "post", "", at, id, offer)
 
     def _shared(self, seen: Shared, source: str) -> list[AnyEvent]:
-        above = self._journal.entry(seen.of)
-        if above is None and seen.named is not None:
-            above = Entry(seen.of, "post", "", seen.at, seen.of, seen.named)
+        above = self._above(seen.of, seen.at, seen.named)
         if above is None or above.kind == "follow" or (seen.beside and self._journal.entry(seen.id) is not None):
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.

@@ -124,12 +124,12 @@ class Finding(Lasting):
     def _list(self, now: int) -> bool:
         """Ask for the lists of the account that would tell most."""
         waiting = self._lookups.unlisted(now)
-        page = self._finder.page_rows
-        affordable = [one for one in waiting if self._may_call(now, min(page, one.followers or page))]
-        self.findings.waiting, self.findings.unaffordable = len(waiting), len(waiting) - len(affordable)
-        if not affordable:
+        # A follower count may have grown since, so that only a whole page is sure to be paid for.
+        is_affordable = self._may_call(now, self._finder.page_rows)
+        self.findings.waiting, self.findings.unaffordable = len(waiting), 0 if is_affordable else len(waiting)
+        if not waiting or not is_affordable:
             return False
-        one = affordable[0]
+        one = waiting[0]
         for side in sides(one):
             self._side(one, side, now)
         if not self._stop.is_set():

@@ -222,7 +222,9 @@ class MastodonConnector(Connector):
         if self._sweep_s and now >= self._next_sweep and self._sweep.is_over:
             self._next_sweep = now + self._sweep_s
             self._sweep.begin(self.known.roots(time.time_ns() // 1_000_000 - _SWEPT_MS))
-        return self._sweep.step()
+        swept = self._sweep.step()
+        self.warns = self._sweep.refused
+        return swept
 
     def _waited(self, timeout_s: float) -> bool:
         """Wait for news; whether there may be some."""

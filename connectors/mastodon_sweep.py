@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors.connector import NotConnected, RateLimited, Root
+from connectors.api import NotTaken
+from connectors.connector import NotConnected, RateLimited, Refused, Root
 from connectors.mastodon_instance import Absent, Instance, read
 from connectors.mastodon_statuses import NETWORK, TOTALS, account_of, boost_of, status_of
 
@@ -52,9 +53,13 @@ class Sweep:
         self._asked: dict[str, tuple[int, int]] = {}
         """By post, the boosts and quotes there were when these were last asked for."""
         self._due = 0.0
+        self.refused: str | None = None
+        """What was first refused in this round, else in the last one."""
+        self._refused_now: str | None = None
 
     def begin(self, roots: Iterable[Root]) -> None:
         """Plan the questions about some posts."""
+        self.refused, self._refused_now = self._refused_now, None
         for root in roots:
             self._plan(partial(self._post, root.id.removeprefix(NETWORK)))
 
@@ -64,14 +69,21 @@ class Sweep:
         return not self._questions
 
     def step(self) -> list[bytes]:
-        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all."""
+        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all.
+
+        One that is not taken, or refused, has found nothing: what is told live goes on.
+        """
         if not self._questions or time.monotonic() < self._due:
             return []
         ask, failed = self._questions.popleft()
         self._due = time.monotonic() + PAUSE_S
         try:
             return ask()
-        except Absent:
+        except (Absent, NotTaken):
+            return []
+        except Refused as error:
+            if self._refused_now is None:
+                self.refused = self._refused_now = str(error)
             return []
         except (NotConnected, RateLimited) as error:
             self._due = time.monotonic() + (error.after_s or _LONG_PAUSE_S)

@@ -99,6 +99,11 @@ class NearMisses:
             found = db.execute("SELECT offer FROM near WHERE post = ?", (post,)).fetchone()
             return None if found is None or found[0] is None else str(found[0])
 
+    def decisions(self) -> dict[str, str]:
+        """All that persons have decided: offers by post."""
+        with self._file.use() as db:
+            return dict(db.execute("SELECT post, offer FROM near WHERE offer IS NOT NULL").fetchall())
+
     def waiting(self, now: int) -> list[NearMiss]:
         """What waits, the newest first."""
         query = "SELECT post, seen, guesses FROM near WHERE offer IS NULL AND seen >= ? ORDER BY seen DESC, post"

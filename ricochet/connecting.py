@@ -59,7 +59,12 @@ class Connecting:
         connector = kind(options, _Known(journal, offers))
         declared = connector.declared
         completion = Completion(
-            journal, offers.match, declared.network, in_order=declared.in_order, deleted=offers.deleted
+            journal,
+            offers.match,
+            declared.network,
+            in_order=declared.in_order,
+            deleted=offers.deleted,
+            unseen=offers.unseen,
         )
         self.hooks += connector.hooks
         saw = self._look_up(settings, connector, options, lambda: sink_of(hashing))

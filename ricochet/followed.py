@@ -76,6 +76,8 @@ class Followed:
         self.registry = Registry()
         self._short = short_links or ShortLinks()
         self._near = None if near_misses is None else NearMisses(near_misses)
+        self._decided: dict[str, str] = {}
+        """What persons have decided, as last read with the offers."""
         self._lock = threading.Lock()
 
     @asynccontextmanager
@@ -86,7 +88,7 @@ class Followed:
         """
         stop = asyncio.Event()
         try:
-            self._told(await asyncio.to_thread(store.changed))
+            self._told(await asyncio.to_thread(self._changed, store))
             following = asyncio.create_task(self._follow(store, stop))
             try:
                 yield
@@ -98,7 +100,7 @@ class Followed:
 
     def read(self, store: Store) -> None:
         """Take in what a store has now."""
-        self._take(store.changed())
+        self._take(self._changed(store))
 
     def offers(self) -> list[JobOffer]:
         """Those that are not closed."""
@@ -130,6 +132,14 @@ class Followed:
             return seen.named or self._matched(mention).offer
         return found.offer
 
+    def unseen(self, post: str, named: str | None) -> str | None:
+        """The offer of a post that is only referred to: decided, named, or listed by it. No file is read."""
+        if (decided := self._decided.get(post)) is not None:
+            return decided
+        with self._lock:
+            listing = self.registry.listing(post)
+        return named or next(iter(listing), None)
+
     def _matched(self, mention: Mention) -> Match:
         with self._lock:
             found = match(mention, self.registry)
@@ -158,9 +168,16 @@ class Followed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)
             try:
-                self._told(await asyncio.to_thread(store.changed))
+                self._told(await asyncio.to_thread(self._changed, store))
             except (ClusterError, StateError) as error:
                 log.warning("offers not read", why=str(error))
+
+    def _changed(self, store: Store) -> dict[str, JobOffer | None]:
+        """What has changed in a store; what was decided is read beside it."""
+        if self._near is not None:
+            with suppress(NearMissError):
+                self._decided = self._near.decisions()
+        return store.changed()
 
     def _take(self, changed: dict[str, JobOffer | None]) -> None:
         with self._lock:

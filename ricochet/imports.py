@@ -128,7 +128,7 @@ def import_(
         try:
             offers.read(store)
             with Journal(settings.journals / f"import-{network}.journal", settings.own) as journal:
-                completion = Completion(journal, offers.match, network)
+                completion = Completion(journal, offers.match, network, unseen=offers.unseen)
                 normalise = reading(network).normalise
                 return _import(export, normalise, journal, completion, take, progress=progress, on_rejected=on_rejected)
         finally:

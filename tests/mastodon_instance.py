@@ -107,6 +107,8 @@ class Instance:
         self.rows: defaultdict[str, list[Json]] = defaultdict(list)
         self.answers: dict[str, Any] = {}
         """Of other paths; a callable gets the query, and may give headers too."""
+        self.refuses: dict[str, int] = {}
+        """By path, with what status each question is refused."""
         self.asked: list[str] = []
         self.is_mute = False
         self.ids = iter(range(1, 1_000_000))
@@ -194,6 +196,8 @@ class Instance:
                 if place.startswith("timelines/") or place == "notifications":
                     types = parse_qs(url.query).get("types[]")
                     return self.reply(instance._page(place.removeprefix("timelines/"), query, types))
+                if url.path in instance.refuses:
+                    return self.reply({"error": "no"}, instance.refuses[url.path])
                 found = instance._fixed().get(url.path.rstrip("/"))
                 body, headers = found(query) if callable(found) else (found, {})
                 return self.reply(

@@ -226,6 +226,7 @@ class _AppView(BaseHTTPRequestHandler):
 
     told: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[list[str]] = []
+    refused: ClassVar[set[str]] = set()
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -233,7 +234,7 @@ class _AppView(BaseHTTPRequestHandler):
         key = " ".join([method, *query.get("actor", ()), *query.get("cursor", ())])
         self.asked.append(key)
         body = json.dumps(self.told.get(key, {})).encode()
-        self.send_response(200 if key in self.told else 400)
+        self.send_response(403 if key in self.refused else 200 if key in self.told else 400)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -245,7 +246,7 @@ class _AppView(BaseHTTPRequestHandler):
 @pytest.fixture
 def appview() -> Iterator[tuple[str, type[_AppView]]]:
     """Give an AppView that can be told what to tell."""
-    kind = type("Told", (_AppView,), {"told": {}, "asked": []})
+    kind = type("Told", (_AppView,), {"told": {}, "asked": [], "refused": set()})
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -308,3 +309,30 @@ def test_after_a_gap_the_appview_is_asked(appview: tuple[str, type[_AppView]], t
     assert (quote.actor, quote.via) == ("bluesky:did:plc:q", f"bluesky:{root}")
     assert (counts.shares, counts.likes, counts.replies) == (3, 4, 0)
     assert "app.bsky.feed.getAuthorFeed did:plc:known" not in kind.asked
+
+
+def test_a_question_that_the_appview_refuses_stops_nothing(appview: tuple[str, type[_AppView]], tmp_path: Path) -> None:
+    """A 403 or a 400 to one question after a gap finds nothing there: the rest is asked, what is live goes on."""
+    url, kind = appview
+    now = time.time_ns() // 1000
+    root, at = uri("did:plc:company", POST, "job"), "2026-01-01T00:00:00.000Z"
+    reason = {"by": {}, "uri": uri("did:plc:new", REPOST, "r"), "indexedAt": at}
+    kind.refused.add("app.bsky.feed.getPosts")  # and getQuotes gets a 400
+    kind.told |= {
+        "app.bsky.feed.getRepostedBy": {"repostedBy": [{"did": "did:plc:new"}]},
+        "app.bsky.feed.getAuthorFeed did:plc:new": {"feed": [{"post": {"uri": root, "cid": "c"}, "reason": reason}]},
+    }
+    first, shelf = Shelf(), Shelf()
+    with Jetstream() as server:
+        with running(made("bluesky", {"jetstream": server.url}), tmp_path / "j", lambda: first):
+            server.say(offer_post(now))
+            until(lambda: len(first.events) == 1, "the post")
+        heard(tmp_path / "j", f"jetstream {server.host} {now - 50 * HOUR_US}", now - 50 * HOUR_US)
+        connector = made("bluesky", {"jetstream": server.url, "appview": url}, Looking())
+        with running(connector, tmp_path / "j", lambda: shelf) as runner:
+            until(lambda: f"bluesky:{reason['uri']}" in shelf.ids(), f"the repost: {runner.status} {kind.asked}")
+            server.say(commit("did:plc:late", time.time_ns() // 1000, REPOST, {"subject": ref(root)}, "l"))
+            until(lambda: f"bluesky:{uri('did:plc:late', REPOST, 'l')}" in shelf.ids(), f"live: {runner.status}")
+            assert runner.status.reconnects == 0
+            assert "403" in (runner.status.warns or "")
+    assert kind.asked.count("app.bsky.feed.getQuotes") == 1

@@ -99,6 +99,25 @@ def test_a_share_may_name_the_offer_of_what_was_not_told(completion: Completion)
     assert [(one.root, one.offer) for one in events if isinstance(one, Share)] == [("x:7", "other"), ("x:1", OFFER)]
 
 
+def test_a_post_that_somebody_gave_to_an_offer_need_not_be_seen(journal: Journal) -> None:
+    """What shares, quotes or answers it is of that offer, a share of the quote too; the post takes its place later."""
+    given = {"x:1": OFFER}
+    completion = Completion(journal, match, "x", unseen=given.get)
+    events = all_of(
+        completion,
+        Shared(id="x:s1", actor="x:a", at=2, of="x:1", named="other"),
+        QUOTE,
+        Authored(id="x:r", actor="x:b", at=3, replies_to="x:unseen", thread="x:1"),
+        Shared(id="x:s2", actor="x:c", at=4, of="x:q"),
+        Shared(id="x:s3", actor="x:d", at=5, of="x:2"),
+        JOB,
+    )
+    assert kinds(events) == [Share, Quote, Reply, Share, Post]
+    acts = [event for event in events if isinstance(event, Share | Quote | Reply | Post)]
+    assert {(act.root, act.offer) for act in acts} == {("x:1", OFFER)}
+    assert [act.via for act in acts if not isinstance(act, Post)] == [None, "x:1", "x:unseen", "x:q"]
+
+
 def test_a_quote_of_a_quote_leads_to_the_first_post(completion: Completion) -> None:
     """A chain of quotes has one root, even where a later one names the offer itself."""
     events = all_of(

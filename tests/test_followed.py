@@ -13,6 +13,7 @@ from connectors.sightings import Authored
 from ricochet.followed import Followed
 from spread.registry import JobOffer
 from streams.clock import wall_clock
+from streams.offer_file import OfferFile
 from tests.replay import Answer, Replay, replay
 
 OFFER = JobOffer(
@@ -96,3 +97,17 @@ def test_a_decision_outranks_what_the_network_named(followed: Followed, tmp_path
     with NearMisses(tmp_path / "near") as near:
         near.decide("x:9", "data-42", wall_clock())
     assert followed.match(named) == "data-42"
+
+
+def test_a_post_that_is_only_referred_to_is_found_by_its_id(followed: Followed, tmp_path: Path) -> None:
+    """A decision, else what the network named, else the offer that lists it; nothing waits for anybody."""
+    store = OfferFile(tmp_path / "state")
+    store.write([JobOffer(id="cook-7", posts=("x:7", "x:8"))])
+    with NearMisses(tmp_path / "near") as near:
+        near.decide("x:8", "data-42", wall_clock())
+        near.decide("x:9", "data-42", wall_clock())
+        followed.read(store)
+        store.close()
+        found = [followed.unseen(post, named) for post in ("x:6", "x:7", "x:8", "x:9") for named in (None, "named")]
+        assert found == [None, "named", "cook-7", "named", "data-42", "data-42", "data-42", "data-42"]
+        assert near.waiting(wall_clock()) == []

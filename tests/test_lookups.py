@@ -176,6 +176,23 @@ def test_it_stops_at_the_budget(lookups: Lookups) -> None:
     assert one.findings.dollars == pytest.approx(0.2)
 
 
+def test_a_small_account_is_asked_about_once_a_page_is_affordable(lookups: Lookups) -> None:
+    """Money for less than a page buys nothing: who is small waits as well, and is told as not affordable."""
+    book = Book({"x:a1": ["x:f1", "x:f2"]})
+    book.counts_at_once = 0
+    shelf = Shelf()
+    lookups.saw([share(1, via="x:1", followers=2)])
+    poor = finding(lookups, book, Budget(100, 0.05), Prices(row=0.01), shelf, Notes())
+    poor.start()
+    until(lambda: poor.findings.unaffordable == 1, "nothing that is affordable")
+    assert poor.stop()
+    assert (poor.findings.cut, book.asked) == (0, [])
+    able = finding(lookups, book, Budget(100, 0.1), Prices(row=0.01), shelf, Notes())
+    able.start()
+    until(lambda: len(ties(shelf.events)) == 1, "the list")
+    assert able.stop()
+
+
 def test_a_failed_call_is_tried_again_and_paid_for(lookups: Lookups) -> None:
     """A lost connection and a rate limit delay a look-up; each call counts against the budget."""
     book = Book({}, [NotConnected("lost"), RateLimited("too many", 0), ValueError("token=geheim")])

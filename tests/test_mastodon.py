@@ -545,6 +545,23 @@ def test_a_sweep_finds_what_nobody_is_notified_of(
     assert not [path for path in server.asked if f"{number[known]}/statuses" in path]
 
 
+@pytest.mark.parametrize(("code", "warns"), [(403, True), (422, False)])
+def test_a_question_of_a_sweep_that_is_refused_stops_nothing(
+    server: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, warns: bool
+) -> None:
+    """Where the instance does not search, it finds nothing; what is told live goes on, and a person hears of it."""
+    monkeypatch.setattr("connectors.mastodon_sweep.PAUSE_S", 0.0)
+    root, shelf = offer(server.number(), "bob@else.example"), Shelf()
+    server.refuses["/api/v2/search"] = code
+    connector = mastodon(server, sweep_minutes=0.005, hashtags="jobs")
+    with running(connector, tmp_path / "j", lambda: shelf) as runner:
+        server.say("tag/jobs", "update", root)
+        until(lambda: sum("/api/v2/search" in path for path in server.asked) > 2, "some sweeps")
+        server.say("home", "update", boost(server.number(), "ann@else.example", root))
+        until(lambda: has(shelf, boost_id("ann@else.example", root)), f"a boost after that: {runner.status}")
+        assert (runner.status.reconnects, runner.status.warns is not None) == (0, warns)
+
+
 def now_ms_of(told: Json) -> int:
     """Give the moment of a status."""
     (one,) = [seen for seen in normalise(message("update", told)) if isinstance(seen, Shared)]

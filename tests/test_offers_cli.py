@@ -18,7 +18,7 @@ from spread.registry import JobOffer
 from streams.clock import wall_clock
 from tests.crew import Crew
 from tests.jetstream import POST as BSKY_POST
-from tests.jetstream import Jetstream, commit, offer_post
+from tests.jetstream import REPOST, Jetstream, commit, offer_post, ref
 from tests.processes import Ended, address, ended, good, running, started, until
 from tests.rehearsals import URL
 from tests.replay import Answer, replay
@@ -329,7 +329,14 @@ def test_a_connector_follows_the_offers(tmp_path: Path) -> None:
             until(lambda: waiting() == {"near"}, "the deleted post gone")
             post_id = f"bluesky:at://did:plc:a/{BSKY_POST}/near"
             good("offers", "assign", post_id, "cook-7", cwd=tmp_path, env=env)
+            shared = {"subject": ref(post_id.removeprefix("bluesky:"))}
+
+            def is_taken_in() -> bool:
+                jetstream.say(commit("did:plc:b", now + 3, REPOST, shared, "r"))
+                return child.nodes("cook-7") > 0
+
+            until(is_taken_in, "a share of a post that was not taken in itself", 0.5)
             jetstream.say(said("near", "we hire", "bistro"))
-            child.has("cook-7", 1)
+            child.has("cook-7", 2)
             assert waiting() == set()
             assert child.end() == 0
