@@ -16,7 +16,7 @@ from rich.table import Table
 
 from connectors.door import DoorError
 from connectors.near_misses import NearMissError
-from ricochet import answers, connect_cli, kafka_cli, live, logs, offers_cli, publisher, settings, web
+from ricochet import answers, connect_cli, kafka_cli, live, logs, offers_cli, publisher, rejected_cli, settings, web
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
@@ -171,6 +171,7 @@ ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)
 ricochet.add_command(offers_cli.offers)
+ricochet.add_command(rejected_cli.rejected)
 
 
 @ricochet.command("settings")

@@ -140,12 +140,22 @@ class Story:
 
     # How it ends
 
-    def ends_well(self) -> None:
-        """Hold that report and edges are those of the batch, and that no message is left anywhere."""
+    def also(self, lines: Sequence[bytes]) -> None:
+        """Count events among those of the story that come another way."""
+        self._lines += lines
+
+    def settles(self) -> None:
+        """Wait until all that was sent is acknowledged."""
         marks = Marks(self.hands)
         self.reaches(1.0)
         self.until(marks.nothing_left, "no message is left")
+        marks.close()
+
+    def ends_well(self) -> None:
+        """Hold that report and edges are those of the batch, and that no message is left anywhere."""
+        self.settles()
         self.ready()
+        marks = Marks(self.hands)
         assert_same(self.hands.report(offers_of(self._lines)), embedded(self._lines, self.hands.folder))
         ends = marks.ends()
         self.stop(*self.workers)
