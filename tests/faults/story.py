@@ -106,6 +106,10 @@ class Story:
         answer = self.workers[name].get("/readyz")
         return answer.text == "recovering\n"
 
+    def says(self, why: str) -> bool:
+        """Tell whether a worker says that it is not ready, and why."""
+        return any(child.get("/readyz").text == f"{why}\n" for child in self.workers.values())
+
     def place(self, name: str) -> Path:
         """Give the folder of a worker's tables."""
         return Path(self.hands.env["RICOCHET_DATA"]) / name
