@@ -128,10 +128,10 @@ def test_a_kill_amid_a_merger_loses_and_doubles_nothing(tmp_path: Path, where: s
     """Killed while segments are merged, before or after the merged one is written, it goes on to the same end."""
     (hook := tmp_path / "hook").mkdir()
     (hook / "sitecustomize.py").write_text(KILLED_AMID)
-    lines = crowd(143, 40_000)
+    lines = crowd(143, 25_000)
     (tail := tmp_path / "events.jsonl").write_bytes(b"".join(lines))
     state = tmp_path / "state"
-    for mergers in (1, 5, 20):
+    for mergers in (1, 4, 12):
         env = {"PYTHONPATH": str(hook), "TEST_MERGERS": str(mergers), "TEST_WHERE": where}
         with running(tail, state=state, env=env) as child:
             assert_killed(child)
