@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# Most tests wait for processes: three at a time keep two cores busy.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults lint format bench docs clean
@@ -13,7 +15,7 @@ demo: .venv/installed ## watch simulated offers spread (ARGS="--seed 2" for more
 	@$(BIN)/ricochet demo $(ARGS)
 
 test: .venv/installed ## run the tests (ARGS="-k tree" for some)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 faults: .venv/installed ## hurt real workers and brokers, and see that nothing is lost
 	$(BIN)/pytest --durations=0 $(ARGS) tests/faults
@@ -33,6 +35,7 @@ bench: .venv/installed ## measure ratios of one run
 docs: .venv/installed ## make the generated pages again
 	$(BIN)/python -m ricochet.metrics > docs/metrics.md
 	$(BIN)/python -m ricochet.demo > docs/demo.svg
+	$(BIN)/python -m dashboards
 
 clean: ## remove what was installed and built
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import append, connector, latency, memory, publisher, rate, sizing, soak, worker
+from bench import append, conditions, connector, latency, memory, publisher, rate, sizing, soak, worker
 from bench.result import Result
 
 MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
     "rate": rate.measure,
     "memory": memory.measure,
     "append": append.measure,
+    "conditions": conditions.measure,
     "publisher": publisher.measure,
     "connector": connector.measure,
     "worker": worker.measure,

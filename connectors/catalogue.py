@@ -14,7 +14,13 @@ from connectors.connector import Connector, Option, Options, Value
 
 CATALOGUE: Final[dict[str, str]] = {
     "bluesky": "connectors.bluesky:Bluesky",
+    "mastodon": "connectors.mastodon:MastodonConnector",
+    "outcomes": "connectors.outcomes:Outcomes",
+    "viadeo": "connectors.viadeo:Viadeo",
     "x": "connectors.x:X",
+    "linkedin": "connectors.linkedin:LinkedIn",
+    "facebook": "connectors.facebook:Facebook",
+    "threads": "connectors.threads:Threads",
 }
 """By name, where the class is: `module:Class`."""
 

@@ -11,11 +11,25 @@ from typing import Any, Final
 
 from connectors.connector import Normal
 from connectors.journal import Entry, Gone, Journal, Kind
-from connectors.sightings import Authored, Followed, Removed, Shared, Sighting, Stated, Withdrawn
-from spread.events import AnyAct, AnyEvent, Counts, Delete, Forget, Post, Profile, Quote, Rejected, Reply, Share, Ties
+from connectors.sightings import Authored, Followed, Removed, Resulted, Shared, Sighting, Stated, Withdrawn
+from spread.events import (
+    AnyAct,
+    AnyEvent,
+    Counts,
+    Delete,
+    Forget,
+    Outcome,
+    Post,
+    Profile,
+    Quote,
+    Rejected,
+    Reply,
+    Share,
+    Ties,
+)
 
 Match = Callable[[Authored], str | None]
-"""The offer that a post belongs to by what it says, or None."""
+"""The offer that a post belongs to: as a person decided, else as the network named it, else by what it says."""
 
 _DELETED: Final = "#deleted"
 
@@ -41,6 +55,7 @@ class Completion:
             Followed: self._followed,
             Withdrawn: self._withdrawn,
             Stated: self._stated,
+            Resulted: self._resulted,
         }
 
     def events(self, seen: Normal, source: str) -> list[AnyEvent]:
@@ -54,17 +69,18 @@ class Completion:
     def _authored(self, seen: Authored, source: str) -> list[AnyEvent]:
         known = self._journal.entry(seen.id)
         if known is not None and seen.beside:
+            self._note_alias(seen.alias, known)
             return []
         kind: Kind
         via: str | None = None
         if known is not None:
             kind, root, offer = known.kind, known.root, known.offer
-            via = seen.quotes if kind == "quote" else seen.replies_to
+            via = self._resolved(seen.quotes if kind == "quote" else seen.replies_to)
         elif seen.quotes is not None and (above := self._journal.entry(seen.quotes)) is not None:
-            kind, root, offer, via = "quote", above.root, above.offer, seen.quotes
+            kind, root, offer, via = "quote", above.root, above.offer, above.id
         elif seen.replies_to is not None and (above := self._answered(seen)) is not None:
-            kind, root, offer, via = "reply", above.root, above.offer, seen.replies_to
-        elif (matched := seen.named or self._match(seen)) is not None:
+            kind, root, offer, via = "reply", above.root, above.offer, self._resolved(seen.replies_to)
+        elif (matched := self._match(seen)) is not None:
             kind, root, offer = "post", seen.id, matched
         else:
             return []
@@ -74,7 +90,12 @@ class Completion:
             event = Post(**act, role="company" if seen.actor in self._journal.own else None)
         else:
             event = (Quote if kind == "quote" else Reply)(**act, via=via or root)
-        return self._noted(event, kind)
+        return self._noted(event, kind, seen.alias)
+
+    def _resolved(self, id: str | None) -> str | None:
+        """The id that something goes by, where an alias may be given."""
+        known = None if id is None else self._journal.entry(id)
+        return id if known is None else known.id
 
     def _answered(self, seen: Authored) -> Entry | None:
         """What a reply belongs to: what it answers, else the post at the top of its conversation."""
@@ -83,11 +104,13 @@ class Completion:
 
     def _shared(self, seen: Shared, source: str) -> list[AnyEvent]:
         above = self._journal.entry(seen.of)
+        if above is None and seen.named is not None:
+            above = Entry(seen.of, "post", "", seen.at, seen.of, seen.named)
         if above is None or above.kind == "follow" or (seen.beside and self._journal.entry(seen.id) is not None):
             return []
         # What is passed on may be a quote or a reply: the share came through that, unless the network knows better.
-        via = seen.via or (seen.of if seen.of != above.root else None)
-        return self._noted(Share(**self._act(seen, source, above.offer, above.root), via=via), "share")
+        via = seen.via or (above.id if above.id != above.root else None)
+        return self._noted(Share(**self._act(seen, source, above.offer, above.root), via=via), "share", seen.alias)
 
     def _act(self, seen: Authored | Shared, source: str, offer: str, root: str) -> dict[str, Any]:
         """The fields that posts, shares, quotes and replies have in common."""
@@ -103,13 +126,19 @@ class Completion:
             "followers": seen.followers,
         }
 
-    def _noted(self, event: AnyAct, kind: Kind) -> list[AnyEvent]:
+    def _noted(self, event: AnyAct, kind: Kind, alias: str | None) -> list[AnyEvent]:
         """An act, kept in the index; with its deletion if that came first."""
-        self._journal.note(Entry(event.id, kind, event.actor, event.at, event.root, event.offer))
-        gone = None if self._in_order else self._journal.gone(event.id)
+        entry = Entry(event.id, kind, event.actor, event.at, event.root, event.offer)
+        self._journal.note(entry)
+        self._note_alias(alias, entry)
+        gone = None if self._in_order else self._journal.gone(event.id) or self._journal.gone(alias or "")
         if gone is None or gone.actor not in (None, event.actor):
             return [event]
         return [event, self._deletion(event.id, event.actor, gone.at, event.source)]
+
+    def _note_alias(self, alias: str | None, entry: Entry) -> None:
+        if alias is not None and self._journal.entry(alias) is None:
+            self._journal.note_alias(alias, entry)
 
     def _removed(self, seen: Removed, source: str) -> list[AnyEvent]:
         known = self._journal.entry(seen.target)
@@ -123,7 +152,7 @@ class Completion:
         if known.kind == "follow":
             id = f"{seen.target}{_DELETED}"
             return [self._ties(id, seen.at, known.account, source, unfollows=[known.root])]
-        return [self._deletion(seen.target, known.account, seen.at, source)]
+        return [self._deletion(known.id, known.account, seen.at, source)]
 
     def _deletion(self, target: str, actor: str, at: int, source: str | None) -> AnyEvent:
         return Delete(
@@ -164,11 +193,31 @@ class Completion:
                 at=seen.at,
                 source=source,
                 offer=known.offer,
-                target=seen.target,
+                target=known.id,
                 shares=seen.shares,
                 likes=seen.likes,
                 replies=seen.replies,
                 impressions=seen.impressions,
                 clicks=seen.clicks,
+            )
+        ]
+
+    def _resulted(self, seen: Resulted, source: str) -> list[AnyEvent]:
+        known = self._journal.entry(seen.id)
+        about = Authored(id=seen.id, actor="", at=seen.at, urls=seen.urls, refs=seen.refs)
+        offer = self._match(about) if known is None else known.offer
+        if offer is None:
+            return []
+        self._journal.note(Entry(seen.id, "outcome", "", seen.at, "", offer))
+        return [
+            Outcome(
+                v=1,
+                id=seen.id,
+                network=seen.network,
+                at=seen.at,
+                source=source,
+                offer=offer,
+                stage=seen.stage,
+                n=seen.n,
             )
         ]

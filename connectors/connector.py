@@ -141,6 +141,9 @@ class Known(Protocol):
     def takes_part(self, account: str) -> bool:
         """Whether an account is known to have posted, shared, quoted or replied."""
 
+    def has(self, id: str) -> bool:
+        """Whether a post or a share of an offer is known by this id."""
+
     def offers(self) -> Sequence[JobOffer]:
         """The open offers of the registry."""
 

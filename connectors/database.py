@@ -52,6 +52,16 @@ class Database:
                 raise
             connection.execute("COMMIT")
 
+    def settle(self) -> None:
+        """Let what was overwritten go from the log beside the file too, unless another process is just reading it."""
+        with self.use() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy, whatever other processes do meanwhile, to where no file is."""
+        with self.use() as connection:
+            connection.execute("VACUUM INTO ?", [str(path)])
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -13,7 +13,8 @@
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -23,7 +24,7 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from spread.events import MAX_MESSAGE_BYTES, AnyEvent, key
+from spread.events import MAX_MESSAGE_BYTES, AnyEvent, Rejected, key
 from spread.hashing import Hashing
 from spread.partition import partition_of_each
 
@@ -44,6 +45,14 @@ class DoorError(Exception):
     """Events could not be brought to Kafka. One line."""
 
 
+@dataclass(frozen=True)
+class DeadLetters:
+    """The topic of what could not be read; a letter is written of what was rejected, and where it came from."""
+
+    topic: str
+    letter: Callable[[Rejected, str], bytes]
+
+
 class Door:
     """Publishes events to one topic. Any thread may call any method.
 
@@ -58,12 +67,13 @@ class Door:
         *,
         options: Mapping[str, Any] | None = None,
         hashing: Hashing | None = None,
+        letters: DeadLetters | None = None,
         linger_s: float = 0.03,
         held_bytes: int = 32 * 2**20,
         delivery_s: float = 120.0,
     ) -> None:
         self.topic = topic
-        self._hashing = hashing
+        self._hashing, self._letters = hashing, letters
         self._linger_s, self._held_most = linger_s, held_bytes
         try:
             self._producer = KafkaProducer(
@@ -138,6 +148,20 @@ class Door:
                 self._marks.append((self._opened, on_safe))
                 self._answers.put(None)
 
+    def reject(self, rejected: Sequence[Rejected], source: str) -> None:
+        """Take dead letters, a message each; without a topic for them they are dropped. Otherwise as `publish`."""
+        if self._letters is None:
+            return
+        for value in [self._letters.letter(one, source) for one in rejected]:
+            with self._changed:
+                self._wait_for_room(len(value))
+                self._opened += 1
+                batch = _Batch(self._opened, self._letters.topic, None, None, 0.0)
+                batch.n, batch.nbytes = 1, len(value)
+                self._unsafe[batch.number] = batch
+                self._held += len(value)
+                self._hand_over(batch, value)
+
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was published is safe.
 
@@ -194,7 +218,7 @@ class Door:
             batch = None
         if batch is None:
             self._opened += 1
-            batch = _Batch(self._opened, number, of, time.monotonic() + self._linger_s)
+            batch = _Batch(self._opened, self.topic, number, of, time.monotonic() + self._linger_s)
             self._open[number] = self._unsafe[batch.number] = batch
             if len(self._open) == 1:
                 self._answers.put(None)
@@ -217,9 +241,12 @@ class Door:
             return
         value = b"[" + b",".join(batch.events) + b"]"
         batch.n, batch.events = len(batch.events), []
+        self._hand_over(batch, value)
+
+    def _hand_over(self, batch: "_Batch", value: bytes) -> None:
         name = None if batch.key is None else batch.key.encode()
         try:
-            sent = self._producer.send(self.topic, value, name, partition=number)
+            sent = self._producer.send(batch.topic, value, name, partition=batch.partition)
         except (KafkaError, ValueError) as error:  # ValueError: the topic was made anew with fewer partitions
             self._settle(batch, error)
             return
@@ -231,9 +258,9 @@ class Door:
         del self._unsafe[batch.number]
         self._held -= batch.nbytes
         if isinstance(answer, Exception):
-            what = f"{batch.n:,} events for partition {batch.partition} of {self.topic} are not in Kafka"
-            self._fail(f"{what}: {_reason(answer)}")
-        else:
+            where = batch.topic if batch.partition is None else f"partition {batch.partition} of {batch.topic}"
+            self._fail(f"{batch.n:,} events for {where} are not in Kafka: {_reason(answer)}")
+        elif batch.partition is not None:
             self._positions[batch.partition] = max(answer, self._positions.get(batch.partition, -1))
 
     def _attend(self) -> None:
@@ -286,13 +313,16 @@ class Door:
 
 
 class _Batch:
-    """Events of one partition on their way. `key` is their common key, None if they have several."""
+    """Events of one partition on their way. `key` is their common key, None if they have several.
 
-    __slots__ = ("due", "events", "key", "n", "nbytes", "number", "partition")
+    A dead letter goes to whichever partition: None.
+    """
 
-    def __init__(self, number: int, partition: int, key: str, due: float) -> None:
-        self.number, self.partition, self.due = number, partition, due
-        self.key: str | None = key
+    __slots__ = ("due", "events", "key", "n", "nbytes", "number", "partition", "topic")
+
+    def __init__(self, number: int, topic: str, partition: int | None, key: str | None, due: float) -> None:
+        self.number, self.topic, self.partition, self.due = number, topic, partition, due
+        self.key = key
         self.events: list[bytes] = []
         self.n = 0
         self.nbytes = 0

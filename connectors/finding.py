@@ -42,6 +42,8 @@ class Findings:
     """Of these, accounts that today's budget does not reach."""
     cut: int = 0
     """Lists that ended with the budget."""
+    budget_left: float = 1.0
+    """The part of the day's budget that is left, of calls or of dollars, whichever is less."""
     why: str = ""
 
 
@@ -172,7 +174,12 @@ class Finding(Lasting):
             )
 
     def _may_call(self, now: int, rows: int) -> bool:
-        return self._lookups.left(now, self._daily).covers(self._prices, rows)
+        left, daily = self._lookups.left(now, self._daily), self._daily
+        parts = [left.calls / daily.calls if daily.calls else 0.0]
+        if daily.money:
+            parts.append(left.money / daily.money)
+        self.findings.budget_left = max(0.0, min(parts))
+        return left.covers(self._prices, rows)
 
     def _called(self, now: int, most: int, call: Callable[[], _T], rows_of: Callable[[_T], int]) -> _T:
         """Make a call that is paid for first, and is given back what it did not cost."""

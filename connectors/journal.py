@@ -11,15 +11,16 @@
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connectors.connector import Root
 from connectors.database import Database
+from connectors.naming import hash_roots
 
-Kind = Literal["post", "share", "quote", "reply", "follow"]
+Kind = Literal["post", "share", "quote", "reply", "follow", "alias", "outcome"]
 
 GONE_MS: Final = 3_600_000
 """How long a deletion is kept whose target has not come."""
@@ -39,7 +40,11 @@ class JournalError(Exception):
 
 
 class Entry(NamedTuple):
-    """What is known of a post or a share; of a follow, `root` is the account that is followed and `offer` empty."""
+    """What is known of a post or a share.
+
+    Of a follow, `root` is the account that is followed, of an alias the id that it stands for, and `offer` is empty; an
+    outcome has an `offer` and no names.
+    """
 
     id: str
     kind: Kind
@@ -119,11 +124,19 @@ class Journal:
         return len(self._waiting) - 1
 
     def entry(self, id: str) -> Entry | None:
-        """What is known of a post, a share or a follow."""
+        """What is known of a post, a share or a follow, by its id or an alias."""
+        found = self._entry(id)
+        return found if found is None or found.kind != "alias" else self._entry(found.root)
+
+    def _entry(self, id: str) -> Entry | None:
         if (found := self._entries.get(id)) is not None:
             return None if found.account in self._forgotten else found
         row = self._one("SELECT id, kind, account, at, root, offer FROM entry WHERE id = ?", id)
         return None if row is None or row[2] in self._forgotten else Entry(*row)
+
+    def has(self, id: str) -> bool:
+        """Whether a post, a share or a follow is known by this id or alias."""
+        return self.entry(id) is not None
 
     def gone(self, id: str) -> Gone | None:
         """A deletion that came before its target."""
@@ -157,7 +170,7 @@ class Journal:
             rows = db.execute("SELECT id, kind, account, at, root, offer FROM entry WHERE account = ?", [account])
             found = {entry.id: entry for entry in map(Entry._make, rows)}
         found |= {entry.id: entry for entry in self._entries.values() if entry.account == account}
-        return [found[id] for id in sorted(found) if found[id].kind != "follow"]
+        return [found[id] for id in sorted(found) if found[id].kind not in ("follow", "alias")]
 
     def roots(self, since_ms: int) -> list[Root]:
         """The posts of offers that are not older, the newest first."""
@@ -168,8 +181,8 @@ class Journal:
         return self._newest("quote", since_ms)
 
     def ids(self, since_ms: int, after: str, most: int) -> list[str]:
-        """The saved ids of all but follows that are not older, in their order behind `after`."""
-        query = "SELECT id FROM entry WHERE id > ? AND at >= ? AND kind != 'follow' ORDER BY id LIMIT ?"
+        """The saved ids of posts, shares, quotes and replies that are not older, in their order behind `after`."""
+        query = "SELECT id FROM entry WHERE id > ? AND at >= ? AND kind NOT IN ('follow', 'alias') ORDER BY id LIMIT ?"
         with self._file.use() as db:
             return [row[0] for row in db.execute(query, [after, since_ms, most])]
 
@@ -180,6 +193,10 @@ class Journal:
             self._accounts[entry.account] += 1
         if entry.kind in ("post", "quote", "reply") and entry.account in self.own:
             self.own.add(entry.id)
+
+    def note_alias(self, alias: str, of: Entry) -> None:
+        """Let an alias stand for what is known, with the open page."""
+        self.note(Entry(alias, "alias", of.account, of.at, of.id))
 
     def note_gone(self, gone: Gone) -> None:
         """Keep a deletion whose target may come yet, with the open page."""
@@ -244,10 +261,25 @@ class Journal:
         with self._file.transaction() as db:
             db.execute(f"DELETE FROM entry WHERE at < ? AND account NOT IN ({own})", [before_ms, *self._own_accounts])
 
-    def forget(self, account: str) -> None:
-        """Erase an account at once: what it wrote, its follows and those of it."""
+    def accounts(self) -> set[str]:
+        """All accounts that were saved, those too that are followed or named by a deletion."""
+        query = (
+            "SELECT account FROM entry UNION SELECT root FROM entry WHERE kind = 'follow' UNION SELECT actor FROM gone"
+        )
+        with self._file.use() as db:
+            return {row[0] for row in db.execute(query) if row[0]}
+
+    def forget(self, account: str, hashed: Callable[[str], str] | None = None) -> int:
+        """Erase an account at once: what it wrote, its follows and those of it. How many entries went.
+
+        What others shared of its posts keeps these as its roots, by their `hashed` names where they name the account.
+        """
         with self._file.transaction() as db:
-            _erase(db, account)
+            erased = _erase(db, account)
+            if hashed is not None:
+                hash_roots(db, "entry", account, hashed)
+        self._file.settle()
+        return erased
 
     def close(self) -> None:
         """Close the file. What is not saved is taken back."""
@@ -297,7 +329,12 @@ def _rows(page: _Page) -> Iterable[Entry]:
     return (entry for entry in page.entries.values() if entry.account not in page.forgotten)
 
 
-def _erase(db: sqlite3.Connection, account: str) -> None:
-    db.execute("DELETE FROM entry WHERE account = ?1", [account])
-    db.execute("DELETE FROM entry WHERE root = ?1 AND kind = 'follow'", [account])
-    db.execute("DELETE FROM gone WHERE actor = ?1", [account])
+def _erase(db: sqlite3.Connection, account: str) -> int:
+    return sum(
+        db.execute(delete, [account]).rowcount
+        for delete in (
+            "DELETE FROM entry WHERE account = ?",
+            "DELETE FROM entry WHERE root = ? AND kind = 'follow'",
+            "DELETE FROM gone WHERE actor = ?",
+        )
+    )

@@ -6,7 +6,7 @@ it does.
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from tenacity import (
 from connectors.connector import ConnectorError, NotConnected, RateLimited
 from connectors.door import DoorError
 from connectors.journal import JournalError
-from spread.events import AnyEvent
+from spread.events import AnyEvent, Rejected
 
 _T = TypeVar("_T")
 
@@ -33,6 +33,9 @@ class Sink(Protocol):
 
     def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
         """Take events in; `on_safe` is called, in any thread, once these and all before are safe."""
+
+    def reject(self, rejected: Sequence[Rejected], source: str) -> None:
+        """Bring what `source` could not read to the dead letters; it is safe before what is published after it."""
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all is safe."""

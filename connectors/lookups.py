@@ -11,13 +11,14 @@ it follows may tell its parent; who follows it, the parents of later ones and th
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connectors.connector import Prices
 from connectors.journal import open_file
+from connectors.naming import hash_roots
 from spread.events import DAY_MS, AnyEvent, Forget, Post, Quote, Share
 
 Side = Literal["follows", "followed_by"]
@@ -144,10 +145,19 @@ class Lookups:
         calls, money = row or (0, 0.0)
         return Budget(daily.calls - calls, daily.money - money)
 
-    def forget(self, account: str) -> None:
-        """Erase an account."""
+    def accounts(self) -> set[str]:
+        """All accounts that shared."""
         with self._file.use() as db:
-            _forget(db, account)
+            return {row[0] for row in db.execute("SELECT account FROM candidate")}
+
+    def forget(self, account: str, hashed: Callable[[str], str] | None = None) -> int:
+        """Erase an account; roots that name it stay by their `hashed` names. How many entries went."""
+        with self._file.transaction() as db:
+            erased = _forget(db, account)
+            if hashed is not None:
+                hash_roots(db, "candidate", account, hashed)
+        self._file.settle()
+        return erased
 
     def close(self) -> None:
         """Close the file."""
@@ -164,5 +174,5 @@ def _add(db: sqlite3.Connection, act: Post | Share | Quote) -> None:
     )
 
 
-def _forget(db: sqlite3.Connection, account: str) -> None:
-    db.execute("DELETE FROM candidate WHERE account = ?", [account])
+def _forget(db: sqlite3.Connection, account: str) -> int:
+    return db.execute("DELETE FROM candidate WHERE account = ?", [account]).rowcount

@@ -5,6 +5,7 @@ text and no account is kept. What waits is bounded in number and age: the oldest
 process may write, and any thread.
 """
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 import msgspec
 
 from connectors.database import Database
+from connectors.naming import naming
 from spread.events import DAY_MS
 from spread.matching import Guess
 
@@ -71,6 +73,19 @@ class NearMisses:
         with self._file.use() as db:
             if db.execute("SELECT 1 FROM near WHERE post = ?", (post,)).fetchone() is not None:
                 db.execute("DELETE FROM near WHERE post = ?", (post,))
+
+    def forget(self, account: str) -> int:
+        """Let go of posts whose ids name an account, as those of some networks do, decided or not. How many went."""
+        names_it, in_reason = naming(account), re.compile(rf"(?<![\w.-]){re.escape(account)}(?![\w-])")
+        with self._file.transaction() as db:
+            gone = [
+                post
+                for post, guesses in db.execute("SELECT post, guesses FROM near").fetchall()
+                if names_it(post) or in_reason.search(guesses.decode())
+            ]
+            db.executemany("DELETE FROM near WHERE post = ?", [(post,) for post in gone])
+        self._file.settle()
+        return len(gone)
 
     def decide(self, post: str, offer: str, now: int) -> None:
         """Remember that a post belongs to an offer; it waits no more."""

@@ -10,7 +10,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -106,7 +106,8 @@ class Runner(Lasting):
         self._safe = 0
         """The last page that is safe; set in any thread."""
         self._acks: deque[tuple[int, Callable[[], None]]] = deque()
-        self._saved_at = self._pruned_at = 0.0
+        self._saved_at = 0.0
+        self._pruned_at: float | None = None
 
     def _run(self) -> None:
         try:
@@ -136,6 +137,7 @@ class Runner(Lasting):
                 page = self._attempt(lambda: self._connector.read(READ_S))
                 self._heed()
                 self._save()
+                self._prune(is_behind=page is not None)
                 if page is not None:
                     tries.attempt_number = 1
                     self._take(page)
@@ -183,9 +185,11 @@ class Runner(Lasting):
         """Complete a page and send it on its way."""
         status = self.status
         events: list[AnyEvent] = [] if page.blind is None else [self._gap(page.blind)]
+        rejected: list[Rejected] = []
         for raw in page.raw:
             for seen in self._connector.normalise(raw):
                 if isinstance(seen, Rejected):
+                    rejected.append(seen)
                     status.rejected[seen.reason] += 1
                     self._log.warning("rejected", connector=status.name, reason=seen.reason, why=seen.detail)
                 else:
@@ -193,16 +197,24 @@ class Runner(Lasting):
         if page.raw:
             status.messages += len(page.raw)
             status.last_message = time.time()
-        self._send(events, page.cursor if page.cursor is not None else self._journal.cursor, page.heard, page.ack)
+        cursor = page.cursor if page.cursor is not None else self._journal.cursor
+        self._send(events, cursor, page.heard, page.ack, rejected)
 
     def _send(
-        self, events: list[AnyEvent], cursor: str | None, heard: int | None, ack: Callable[[], None] | None = None
+        self,
+        events: list[AnyEvent],
+        cursor: str | None,
+        heard: int | None,
+        ack: Callable[[], None] | None = None,
+        rejected: Sequence[Rejected] = (),
     ) -> None:
         number = self._journal.turn(cursor, heard)
         if ack is not None:
             self._acks.append((number, ack))
         assert self._sink is not None
-        if events or self._journal.unsaved > 1:
+        if rejected:
+            self._sink.reject(rejected, f"connector {self.status.name}")
+        if events or rejected or self._journal.unsaved > 1:
             self._sink.publish(events, lambda: self._is_safe(number))
         else:
             self._is_safe(number)  # nothing else is on its way
@@ -238,9 +250,20 @@ class Runner(Lasting):
         self.status.heard_ms, self.status.unsafe_pages = self._journal.saved_heard, self._journal.unsaved
         while self._acks and self._acks[0][0] <= number:
             self._acks.popleft()[1]()
-        if self._retention_ms is not None and now - self._pruned_at >= _DAY_S:
-            self._pruned_at = now
-            self._journal.prune(time.time_ns() // 1_000_000 - self._retention_ms)
+
+    def _prune(self, is_behind: bool) -> None:
+        """Once a day, let the journal go of what is too old. While it catches up, what that is follows what it heard.
+
+        Else a share of long ago would not find its post, which came a page before.
+        """
+        if self._retention_ms is None or (self._pruned_at is not None and time.monotonic() - self._pruned_at < _DAY_S):
+            return
+        now = time.time_ns() // 1_000_000
+        heard = self.status.heard_ms
+        if is_behind:
+            now = min(now, now if heard is None else heard)
+        self._pruned_at = time.monotonic()
+        self._journal.prune(now - self._retention_ms)
 
     def _pause(self, seconds: float) -> None:
         """Wait until it is worth reading again; what becomes safe meanwhile is saved."""

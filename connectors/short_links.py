@@ -74,6 +74,11 @@ class ShortLinks:
         self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
         """By link, where it leads (None: nowhere) and until when that is believed; the last asked for at the end."""
 
+    def is_short(self, link: str) -> bool:
+        """Whether a link is one of a shortener on the list."""
+        url = _parsed(link)
+        return url is not None and url.host in self._hosts
+
     def resolve(self, link: str) -> str:
         """Where a link leads; the link itself if it is no short one, or if its shortener does not say."""
         url = _parsed(link)

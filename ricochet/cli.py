@@ -16,7 +16,22 @@ from rich.table import Table
 
 from connectors.door import DoorError
 from connectors.near_misses import NearMissError
-from ricochet import answers, connect_cli, kafka_cli, live, logs, offers_cli, publisher, rejected_cli, settings, web
+from ricochet import (
+    answers,
+    connect_cli,
+    digest_cli,
+    export_cli,
+    forget_cli,
+    import_cli,
+    kafka_cli,
+    live,
+    logs,
+    offers_cli,
+    publisher,
+    rejected_cli,
+    settings,
+    web,
+)
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
@@ -129,6 +144,11 @@ def replay(
             chosen = settings.load()
             published = publisher.publish(files, chosen, speed=speed, progress=progress, on_rejected=rejected.add)
             census = published.census
+            if census.oldest < census.newest - chosen.retention_ms:
+                days = f"retention_days={chosen.retention_days}"
+                click.echo(
+                    f"some events are older than the newest by more than {days}: workers leave them out", err=True
+                )
         else:
             with _engine(state, None) as engine:
                 census = replay_.replay(files, engine.feed, speed=speed, progress=progress, on_rejected=rejected.add)
@@ -167,11 +187,15 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
 
 
 ricochet.add_command(connect_cli.connect)
+ricochet.add_command(import_cli.import_)
+ricochet.add_command(export_cli.export)
+ricochet.add_command(forget_cli.forget)
 ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)
 ricochet.add_command(offers_cli.offers)
 ricochet.add_command(rejected_cli.rejected)
+ricochet.add_command(digest_cli.digest)
 
 
 @ricochet.command("settings")

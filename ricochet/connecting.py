@@ -145,6 +145,7 @@ class _Known:
         self.quotes: Callable[[int], list[Root]] = journal.quotes
         self.ids: Callable[[int, str, int], list[str]] = journal.ids
         self.takes_part: Callable[[str], bool] = journal.takes_part
+        self.has: Callable[[str], bool] = journal.has
         self.offers: Callable[[], Sequence[JobOffer]] = offers.offers
 
 
@@ -165,6 +166,10 @@ class _Nobody:
 
     def takes_part(self, account: str) -> bool:
         """Nobody does."""
+        return False
+
+    def has(self, id: str) -> bool:
+        """Nothing."""
         return False
 
     def offers(self) -> Sequence[JobOffer]:

@@ -17,6 +17,7 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "connector_cursor_age_seconds": ("How far the saved cursor lies behind the clock, in event time.", (_CONNECTOR,)),
     "lookups_waiting": ("Accounts whose followers are worth looking up and are not known yet.", (_CONNECTOR,)),
     "lookups_unaffordable": ("Of these, accounts that today's budget does not reach.", (_CONNECTOR,)),
+    "lookups_budget_left_ratio": ("The part of today's budget of calls or dollars that is left.", (_CONNECTOR,)),
     "connector_credentials_seconds": ("Time until a connector's credentials end, where that is known.", (_CONNECTOR,)),
     "connector_warns": ("1 while a person should see to a connector though it reads: its log says why.", (_CONNECTOR,)),
     "connector_unsafe_pages": ("Pages that were read and are not safe and saved yet.", (_CONNECTOR,)),
@@ -70,6 +71,7 @@ class ConnectorCollector(Collector):
         for found in self._findings():
             name = (found.name,)
             gauges["lookups_waiting"].add_metric(name, found.waiting)
+            gauges["lookups_budget_left_ratio"].add_metric(name, found.budget_left)
             gauges["lookups_unaffordable"].add_metric(name, found.unaffordable)
             counters["lookup_calls"].add_metric(name, found.calls)
             counters["lookup_rows"].add_metric(name, found.rows)

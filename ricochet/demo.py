@@ -30,6 +30,7 @@ from streams.clock import wall_clock
 from streams.embedded import Embedded
 
 _TICK_S = 0.25
+_LOOK_MS = 5 * 60_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 
@@ -41,6 +42,7 @@ class Player:
         self._arrivals = scenario.events
         self._start = start
         self._next = 0
+        self.elapsed = 0
         self.now = start
 
     @property
@@ -53,7 +55,8 @@ class Player:
         first = self._next
         while not self.over and self._arrivals[self._next].due <= elapsed_ms:
             self._next += 1
-        self.now = self._start + min(elapsed_ms, self._arrivals[-1].due)
+        self.elapsed = min(elapsed_ms, self._arrivals[-1].due)
+        self.now = self._start + self.elapsed
         return list(self._arrivals[first : self._next])
 
 
@@ -66,14 +69,25 @@ async def demo(settings: Settings, sock: socket.socket, *, seed: int, speed: flo
     registry = {offer.id: _job(offer) for offer in scenario.offers}
     with Embedded() as engine:
         view = View(engine, registry, lambda: player.now)
+        engine.watch(view.about, settings.thresholds.thresholds())
         app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: None, web.here)
         async with web.serving(app, sock):
             started = time.monotonic()
             with _screen(view, web.address(sock), player) as draw:
                 while not stop.is_set() and (for_s is None or time.monotonic() - started < for_s):
-                    play(player.until(int((time.monotonic() - started) * speed * 1000)), engine)
+                    pass_time(player, engine, int((time.monotonic() - started) * speed * 1000))
                     draw()
                     await wait(stop, _TICK_S)
+
+
+def pass_time(player: Player, engine: Embedded, elapsed_ms: int) -> None:
+    """Play up to `elapsed_ms`, and look at the offers as often as they move, however fast the time goes by."""
+    while True:
+        moment = min(elapsed_ms, player.elapsed + _LOOK_MS)
+        play(player.until(moment), engine)
+        engine.look(player.now)
+        if player.over or moment == elapsed_ms:
+            return
 
 
 def play(arrivals: list[Arrival], engine: Embedded) -> None:

@@ -86,7 +86,7 @@ class Followed:
         """
         stop = asyncio.Event()
         try:
-            self._take(await asyncio.to_thread(store.changed))
+            self._told(await asyncio.to_thread(store.changed))
             following = asyncio.create_task(self._follow(store, stop))
             try:
                 yield
@@ -96,25 +96,38 @@ class Followed:
         finally:
             store.close()
 
+    def read(self, store: Store) -> None:
+        """Take in what a store has now."""
+        self._take(store.changed())
+
     def offers(self) -> list[JobOffer]:
         """Those that are not closed."""
         now = wall_clock()
         with self._lock:
             return [offer for offer in self.registry.values() if not offer.ended(now)]
 
+    def about(self, id: str) -> JobOffer:
+        """What is known of an offer that has this id, empty if nothing is."""
+        with self._lock:
+            return self.registry.get(id) or JobOffer.unknown(id)
+
     def match(self, seen: Authored) -> str | None:
-        """The offer that a post belongs to: as a person has decided, else by what it says."""
-        mention = Mention(id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags)
+        """The offer that a post belongs to: as a person has decided, else as its network named it, or by its text."""
+        mention = Mention(
+            id=seen.id, account=seen.actor, text=seen.text, urls=seen.urls, tags=seen.tags, rule_tags=seen.refs
+        )
         try:
             if self._near is not None and (decided := self._near.decision(seen.id)) is not None:
                 return decided
+            if seen.named is not None:
+                return seen.named
             found = self._matched(mention)
             near = [guess for guess in found.near if guess.confidence >= _WORTH_A_LOOK]
             if self._near is not None and found.offer is None and near:
                 self._near.add(seen.id, near, wall_clock())
         except NearMissError as error:
             log.warning("near misses not kept", why=str(error))
-            return self._matched(mention).offer
+            return seen.named or self._matched(mention).offer
         return found.offer
 
     def _matched(self, mention: Mention) -> Match:
@@ -145,7 +158,7 @@ class Followed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)
             try:
-                self._take(await asyncio.to_thread(store.changed))
+                self._told(await asyncio.to_thread(store.changed))
             except (ClusterError, StateError) as error:
                 log.warning("offers not read", why=str(error))
 
@@ -156,5 +169,8 @@ class Followed:
                     self.registry.drop(id)
                 else:
                     self.registry.put(offer)
+
+    def _told(self, changed: dict[str, JobOffer | None]) -> None:
+        self._take(changed)
         if changed:
             log.info("offers read", changed=len(changed), known=len(self.registry))

@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from connectors.door import DoorError
-from spread.events import AnyEvent
+from spread.events import AnyEvent, Rejected
 from spread.hashing import Hashing
 
 _HELD: Final = 20_000
@@ -22,6 +22,7 @@ class Hopper:
         self._changed = threading.Condition()
         self._waiting: deque[tuple[list[AnyEvent], Callable[[], None] | None]] = deque()
         self._held = 0
+        self._rejected: Counter[str] = Counter()
         self._closed = False
 
     def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
@@ -34,6 +35,17 @@ class Hopper:
                 raise DoorError("the engine takes nothing more")
             self._waiting.append((given, on_safe))
             self._held += len(given)
+
+    def reject(self, rejected: Sequence[Rejected], source: str) -> None:
+        """Count them by reason: without Kafka there is no place for dead letters."""
+        with self._changed:
+            self._rejected.update(one.reason for one in rejected)
+
+    def rejected(self) -> Counter[str]:
+        """What was rejected since this was last asked, by reason."""
+        with self._changed:
+            found, self._rejected = self._rejected, Counter()
+        return found
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until the engine has all of it."""

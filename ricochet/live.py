@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from connectors.jsonl import JsonlTail
 from ricochet import metrics, web
+from ricochet.ambassadors import Ambassadors
 from ricochet.connecting import Connecting, receiving
 from ricochet.connector_metrics import ConnectorCollector
 from ricochet.errors import RicochetError
@@ -22,6 +23,7 @@ from spread.hashing import Hashing
 from streams.clock import wall_clock
 from streams.embedded import Embedded
 from streams.offer_file import OfferFile
+from streams.watch import Alert
 
 _IDLE_S = 0.2
 _TURNS = 25
@@ -56,11 +58,13 @@ async def _run(
         hoppers.append(Hopper(hashing))
         return hoppers[-1]
 
+    ambassadors = Ambassadors.of(settings)
     connecting = Connecting(settings, names, offers, hopper)
     stop = stop_on_signals()
     sources = [_open(path, engine) for path in settings.tail]
     engine.warm_up()
-    view = View(engine, offers.registry)
+    engine.watch(offers.about, settings.thresholds.thresholds())
+    view = View(engine, offers.registry, names=ambassadors.names)
     trouble: str | None = "starting"
     registry = metrics.registry(view, settings.offers_shown)
     registry.register(ConnectorCollector(connecting.statuses, connecting.findings))
@@ -81,6 +85,7 @@ async def _run(
         connecting.start()
         log.info("running", web=web.address(sock), state=str(settings.state), sources=[s.name for s in sources])
         while not stop.is_set():
+            tell(engine.look(wall_clock()))
             if not await turn():
                 trouble = None
                 if engine.is_corrected():
@@ -96,8 +101,15 @@ async def _run(
     log.info("stopped")
 
 
+def tell(alerts: Iterable[Alert]) -> None:
+    """Say what is told of the offers in the log too."""
+    for alert in alerts:
+        log.info("alert", offer=alert.offer, condition=alert.condition, state=alert.state, **alert.values)
+
+
 def fed(hopper: Hopper, engine: Embedded) -> bool:
     """Take what waits in a hopper to the engine; whether there was any."""
+    engine.health.rejected.update(hopper.rejected())
     return hopper.feed(lambda events: engine.feed(events, None, wall_clock()))
 
 

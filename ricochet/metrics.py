@@ -4,20 +4,24 @@ What derives from state is a gauge (a delete lowers it); counters count events p
 Times are in seconds. Labels never name an account or a post.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ricochet import connector_metrics, worker_metrics
 from ricochet.view import View
+from spread.conditions import NAMES
 from spread.offer import Offer
 from spread.registry import State
 from streams.health import APPLY_BUCKETS_S, Health
 
 OFFER: Final = "offer"
+_GENERATIONS: Final = 6
+"""Generations with a series of their own; as good as no cascade is deeper."""
 
 _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "offer_cascades": ("Cascades of an offer: roots with a living node.", (OFFER,)),
@@ -31,6 +35,10 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (OFFER,),
     ),
     "offer_edges": ("Living nodes of an offer by how sure their parent is.", (OFFER, "basis")),
+    "offer_generation_nodes": (
+        "Living nodes of an offer by their depth, 0 for the posts; the last one holds all deeper ones too.",
+        (OFFER, "generation"),
+    ),
     "offer_reach_accounts": (
         "Distinct accounts that follow somebody who posted or shared: known ones, bounds (low, high) and an estimate"
         " between them, and known ones beyond the authors' own followers. A bound that is not known is left out.",
@@ -45,6 +53,15 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (OFFER, "kind"),
     ),
     "offer_outcomes": ("Clicks, applications and hires that came of an offer.", (OFFER, "kind")),
+    "offer_condition": (
+        "1 while people are told that the condition holds of the offer (docs/conditions.md), else 0.",
+        (OFFER, "condition"),
+    ),
+    "offer_info": ("1, with what the registry says of an offer.", (OFFER, "company", "title")),
+    "network_edges": (
+        "Living nodes on a network by how sure their parent is, of the offers that are shown.",
+        ("network", "basis"),
+    ),
     "offers": ("Offers in memory, by state.", ("state",)),
     "offers_not_shown": ("Open offers in memory without metrics of their own.", ()),
     "state_nodes": ("Posts, shares, quotes and replies kept in memory, taken back ones included.", ()),
@@ -75,8 +92,18 @@ class StateCollector(Collector):
             for name, (help_, labels) in _GAUGES.items()
         }
         shown = self._view.shown(self._offers_shown)
+        ids = {offer.id for offer in shown}
+        for offer in self._view.engine.busy():
+            # Whatever people are told of is there, so that it can call them.
+            if offer.id not in ids and any(not called.is_over for called in offer.called.values()):
+                self._add_conditions(gauges, offer)
+        networks: Counter[tuple[str, str]] = Counter()
         for offer in shown:
             self._add_offer(gauges, offer)
+            for network, bases in offer.bases_by_network().items():
+                networks.update({(network, basis): edges for basis, edges in bases.items()})
+        for labels, edges in networks.items():
+            gauges["network_edges"].add_metric(labels, edges)
         self._add_state(gauges, len(shown))
         yield from gauges.values()
         yield from _health(self._view.engine.health)
@@ -94,6 +121,11 @@ class StateCollector(Collector):
             gauges["offer_participants"].add_metric((id, network), there.participants)
         for basis, edges in offer.bases().items():
             gauges["offer_edges"].add_metric((id, basis), edges)
+        generations = offer.generations()
+        deepest = [sum(generations[_GENERATIONS:])] if len(generations) > _GENERATIONS else []
+        for generation, nodes in enumerate(generations[:_GENERATIONS] + deepest):
+            name = f"{generation}+" if generation == _GENERATIONS else str(generation)
+            gauges["offer_generation_nodes"].add_metric((id, name), nodes)
         for bound in ("known", "low", "estimate", "high", "beyond"):
             accounts = getattr(line.reach, bound)
             if accounts is not None:
@@ -106,6 +138,7 @@ class StateCollector(Collector):
             gauges["offer_stated"].add_metric((id, kind), n)
         for kind, n in offer.funnel().items():
             gauges["offer_outcomes"].add_metric((id, kind), n)
+        self._add_conditions(gauges, offer)
         closes = self._view.job(offer).closes
         single = {
             "offer_cascades": line.cascades,
@@ -121,6 +154,14 @@ class StateCollector(Collector):
         for name, value in single.items():
             if value is not None:
                 gauges[name].add_metric((id,), value)
+
+    def _add_conditions(self, gauges: dict[str, GaugeMetricFamily], offer: Offer) -> None:
+        for condition in NAMES:
+            called = offer.called.get(condition)
+            holds = called is not None and not called.is_over
+            gauges["offer_condition"].add_metric((offer.id, condition), int(holds))
+        job = self._view.job(offer)
+        gauges["offer_info"].add_metric((offer.id, job.company, job.title or offer.id), 1)
 
     def _add_state(self, gauges: dict[str, GaugeMetricFamily], shown: int) -> None:
         engine = self._view.engine
@@ -211,6 +252,7 @@ many as the setting `offers_shown` says, and keep them until they close; `ricoch
 others.
 
 Each worker tells of the offers and partitions that it has at that moment alone, so that sums over workers are right.
+Beside these there are those of the process itself (`process_resident_memory_bytes` and the like).
 Names with `worker` or `consumer_lag` in them, and `ricochet_foreign_events_total`, are there on workers only.
 """
 
@@ -219,6 +261,7 @@ def registry(view: View, offers_shown: int) -> CollectorRegistry:
     """A registry with everything, ready to be scraped."""
     made = CollectorRegistry()
     made.register(StateCollector(view, offers_shown))
+    ProcessCollector(registry=made)
     return made
 
 

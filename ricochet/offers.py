@@ -7,18 +7,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from connectors import feeds, offer_files
-from connectors.journal import Journal, JournalError
 from connectors.near_misses import NearMisses
 from connectors.offer_files import OfferFileError
+from connectors.short_links import ShortLinks
+from ricochet import corrections
 from ricochet.errors import RicochetError
-from ricochet.publisher import open_door
 from ricochet.settings import Settings
 from spread.events import MAX_ID_BYTES, Assign
 from spread.registry import JobOffer, changes
-from streams.embedded import Embedded
-from streams.offer_file import OfferFile
-from streams.state import StateInUse
 
 _DIGEST_BYTES: Final = 16
 _NETWORK: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}:.")
@@ -54,6 +53,27 @@ def read_sources(sources: Iterable[str]) -> tuple[dict[str, list[JobOffer]], lis
             if (other := where.setdefault(offer.id, source)) != source:
                 faults.append(f"{source}: offer {offer.id} is in {other} too")
     return read, faults
+
+
+def resolved(
+    read: Mapping[str, list[JobOffer]], short_links: ShortLinks
+) -> tuple[dict[str, list[JobOffer]], list[str]]:
+    """The offers of each source with their short links resolved, and a line for each that could not be."""
+    notes: list[str] = []
+
+    def long(offer: JobOffer, link: str) -> str:
+        found = short_links.resolve(link)
+        if short_links.is_short(found):
+            notes.append(f"offer {offer.id}: where {link} leads is not known, write the long link")
+        return found
+
+    return {
+        source: [
+            msgspec.structs.replace(offer, urls=tuple(dict.fromkeys(long(offer, link) for link in offer.urls)))
+            for offer in offers
+        ]
+        for source, offers in read.items()
+    }, notes
 
 
 def planned(
@@ -100,19 +120,7 @@ def assign(settings: Settings, event: Assign) -> bool:
     if settings.near_misses.exists():
         with NearMisses(settings.near_misses) as near:
             near.decide(event.root, event.offer, event.at)
-    hashing = settings.hashing_with(_own(settings))
-    if settings.engine == "kafka":
-        with open_door(settings, hashing) as door:
-            door.publish([event])
-        return False
-    with OfferFile(settings.state) as file:
-        file.correct(event if hashing is None else hashing.event(event))
-    try:
-        with Embedded(settings.state) as embedded:
-            embedded.feed([])
-    except StateInUse:
-        return False
-    return True
+    return corrections.send(settings, event, corrections.hashing_of(settings))
 
 
 def _read(source: str) -> list[JobOffer]:
@@ -126,18 +134,6 @@ def _read(source: str) -> list[JobOffer]:
     names = ", ".join(f"{name}:..." for name in feeds.NAMES)
     suffixes = ", ".join(offer_files.SUFFIXES)
     raise OfferFileError([f"{source}: neither a file of offers ({suffixes}) nor a feed (a link, or {names})"])
-
-
-def _own(settings: Settings) -> set[str]:
-    """What stays in clear: the settings' own, and the posts of those accounts, which the connectors have learned."""
-    own = set(settings.own)
-    for path in sorted(settings.journals.glob("*.journal")) if own else ():
-        try:
-            with Journal(path, settings.own) as journal:
-                own |= journal.own
-        except JournalError as error:
-            raise RicochetError(str(error)) from None
-    return own
 
 
 def _name(source: str) -> str:

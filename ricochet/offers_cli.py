@@ -28,7 +28,7 @@ _HASHTAG: Final = re.compile(r"#(\w+)")
 _Command = Callable[..., Any]
 
 
-def _kept(command: _Command) -> _Command:
+def kept(command: _Command) -> _Command:
     """The options that say where the offers are kept."""
     to = click.option(
         "--to",
@@ -51,7 +51,7 @@ def offers() -> None:
 @offers.command("import")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--empty", is_flag=True, help="Take a source without any offer for true, and close those it had.")
-@_kept
+@kept
 def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path | None) -> None:
     """Bring in the offers of files (.yaml, .csv), feeds (greenhouse:acme) and pages (a link).
 
@@ -62,9 +62,12 @@ def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path |
     if faults:
         more = f" (and {len(faults) - 1} more, see `ricochet offers check`)" if len(faults) > 1 else ""
         raise RicochetError(f"{faults[0]}{more}")
+    read, notes = offers_.resolved(read, ShortLinks())
     with _store(to, state, make=True) as (_, store):
         plans = offers_.planned(read, _known(store), wall_clock(), may_empty=empty)
         store.write([offer for plan in plans for offer in plan.changed])
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     for plan in plans:
         click.echo(str(plan))
 
@@ -89,7 +92,7 @@ def check(sources: tuple[str, ...]) -> int:
 
 
 @offers.command("list")
-@_kept
+@kept
 def list_(to: str | None, state: Path | None) -> None:
     """List the offers with their state."""
     with _store(to, state) as (_, store):
@@ -108,7 +111,7 @@ def list_(to: str | None, state: Path | None) -> None:
 @click.option("--explain", is_flag=True, help="Say why, how sure that is, and what else it may be.")
 @click.option("--account", default="", metavar="NETWORK:ID", help="The account that is to have written it.")
 @click.option("--post", default="", metavar="NETWORK:ID", help="The id that it is to have.")
-@_kept
+@kept
 def match(*, text_or_url: str, explain: bool, account: str, post: str, to: str | None, state: Path | None) -> int:
     """Say which offer a text or a link belongs to; exit code 1 if to none.
 
@@ -130,7 +133,7 @@ def match(*, text_or_url: str, explain: bool, account: str, post: str, to: str |
 @offers.command()
 @click.argument("root")
 @click.argument("offer")
-@_kept
+@kept
 def assign(root: str, offer: str, to: str | None, state: Path | None) -> None:
     """Give the post ROOT to OFFER, with all that was and will be shared of it.
 
@@ -138,10 +141,10 @@ def assign(root: str, offer: str, to: str | None, state: Path | None) -> None:
     key. The latest assignment of a post counts.
     """
     event = offers_.correction(root, offer, wall_clock())
-    with _store(to, state) as (chosen, store):
+    with _store(to, state) as (loaded, store):
         if offer not in _known(store):
             click.echo(f"note: {offer} is not among the offers (`ricochet offers list`)", err=True)
-    if offers_.assign(chosen, event):
+    if offers_.assign(loaded, event):
         click.echo(f"{root} belongs to {offer}")
     else:
         click.echo(f"{root} is going to belong to {offer}, once what runs has taken it in")
@@ -153,10 +156,10 @@ def near() -> None:
 
     `ricochet offers assign` decides of one. They stay for 30 days, at most 1,000, on the machine of the connectors.
     """
-    chosen = settings.load()
+    loaded = settings.load()
     table = _table("seen", "post", "offer", "sure", "why")
-    if chosen.near_misses.exists():
-        with NearMisses(chosen.near_misses) as found:
+    if loaded.near_misses.exists():
+        with NearMisses(loaded.near_misses) as found:
             for miss in found.waiting(wall_clock()):
                 for number, guess in enumerate(miss.guesses):
                     first = ("", "") if number else (_day(miss.seen), miss.post)
@@ -177,17 +180,22 @@ def _explained(found: Match, mention: Mention) -> Iterator[str]:
         yield f"near      {guess.offer}, confidence {guess.confidence:.2f}: {guess.reason}"
 
 
-@contextmanager
-def _store(to: str | None, state: Path | None, *, make: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """The settings, and where the offers are kept; `make` that if it is a state file that does not exist."""
+def chosen(to: str | None, state: Path | None) -> Settings:
+    """The settings, with what the options of `kept` say."""
     if to == "kafka" and state is not None:
         raise click.UsageError("--state is for --to embedded")
     kafka_cli.quiet()
-    chosen = settings.load(state=state, engine=to)
-    if chosen.engine == "embedded" and not make and not chosen.state.exists():
-        raise RicochetError(f"{chosen.state}: no such state file")
-    with closing(open_store(chosen)) as store:
-        yield chosen, store
+    return settings.load(state=state, engine=to)
+
+
+@contextmanager
+def _store(to: str | None, state: Path | None, *, make: bool = False) -> Iterator[tuple[Settings, Store]]:
+    """The settings, and where the offers are kept; `make` that if it is a state file that does not exist."""
+    loaded = chosen(to, state)
+    if loaded.engine == "embedded" and not make and not loaded.state.exists():
+        raise RicochetError(f"{loaded.state}: no such state file")
+    with closing(open_store(loaded)) as store:
+        yield loaded, store
 
 
 def _known(store: Store) -> dict[str, JobOffer]:

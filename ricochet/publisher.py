@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from connectors.door import Door
+from connectors.door import DeadLetters, Door
 from ricochet.installation import require_topics
 from ricochet.replay import Census, replay
 from ricochet.settings import Settings
 from spread.events import Rejected
 from spread.hashing import Hashing
-from streams.topics import SOCIAL_EVENTS
+from streams.letters import foreign_letter
+from streams.topics import REJECTED, SOCIAL_EVENTS
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ def open_door(settings: Settings, hashing: Hashing | None) -> Door:
     """The door of this installation. Raises `RicochetError` where its topics are not as they should be."""
     require_topics(settings)
     topic, options = settings.layout.name(SOCIAL_EVENTS), settings.kafka_options.client()
-    return Door(settings.kafka, topic, options=options, hashing=hashing)
+    letters = DeadLetters(settings.layout.name(REJECTED), foreign_letter)
+    return Door(settings.kafka, topic, options=options, hashing=hashing, letters=letters)
 
 
 def publish(

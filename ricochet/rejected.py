@@ -22,39 +22,49 @@ _FAR: Final = 1_000
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """One dead letter: why, and where it stood. `index` is None for a whole message."""
+    """One dead letter: why, and where it stood: nowhere (None) if a connector could not read it.
+
+    `index` is None for a whole message.
+    """
 
     reason: str
     detail: str
     topic: str
-    partition: int
-    offset: int
+    partition: int | None
+    offset: int | None
     index: int | None = None
+
+    @property
+    def place(self) -> tuple[str, int, int, int]:
+        """Where it stood, to be compared."""
+        return self.topic, *(-1 if number is None else number for number in (self.partition, self.offset, self.index))
 
     def __str__(self) -> str:
         part = "" if self.index is None else f"[{self.index}]"
-        return f"{self.topic}-{self.partition}-{self.offset}{part}: {self.reason}: {self.detail}"
+        where = self.topic if self.offset is None else f"{self.topic}-{self.partition}-{self.offset}{part}"
+        return f"{where}: {self.reason}: {self.detail}"
 
 
 def letters(settings: Settings) -> list[Letter]:
-    """All dead letters that Kafka has, each once, in the order of what they are about."""
-    found: set[Letter] = set()
+    """All dead letters that Kafka has, in the order of what they are about, one for each place."""
+    found: list[Letter] = []
     with _consumer(settings) as consumer:
         place = TopicPartition(settings.layout.name(REJECTED), 0)
         for record in _records(consumer, {place: None}):
             try:
-                found.add(msgspec.json.decode(record.value or b"", type=Letter))
+                found.append(msgspec.json.decode(record.value or b"", type=Letter))
             except msgspec.DecodeError:
                 raise RicochetError(f"what stands in {place.topic} at {record.offset} is no dead letter") from None
     # A message that was taken in twice, because a worker was killed, has two letters.
-    return sorted(found, key=lambda one: (one.topic, one.partition, one.offset, -1 if one.index is None else one.index))
+    placed = {letter for letter in found if letter.offset is not None}
+    return sorted([*placed, *(letter for letter in found if letter.offset is None)], key=lambda letter: letter.place)
 
 
 def inputs(settings: Settings, told: Iterable[Letter]) -> Iterator[tuple[Letter, bytes | None]]:
     """Each letter about social events with what it is about, as it came; None where Kafka has it no more."""
     wanted: defaultdict[tuple[int, int], list[Letter]] = defaultdict(list)
     for letter in told:
-        if letter.topic == SOCIAL_EVENTS:
+        if letter.topic == SOCIAL_EVENTS and letter.partition is not None and letter.offset is not None:
             wanted[letter.partition, letter.offset].append(letter)
     with _consumer(settings) as consumer:
         for number in sorted({number for number, _ in wanted}):

@@ -1,5 +1,6 @@
 """Replay: events from files to the embedded engine or to the door, counted on the way; and the report of an engine."""
 
+import math
 import os
 import sys
 import time
@@ -23,6 +24,8 @@ class Census:
 
     def __init__(self) -> None:
         self.events = self.rejected = 0
+        self.oldest, self.newest = math.inf, 0
+        """The first and the last moment of its events, in ms."""
         self.offers: dict[str, None] = {}
         self._ids, self._gaps = Names(), Names()
 
@@ -32,6 +35,8 @@ class Census:
         if isinstance(result, Rejected):
             self.rejected += 1
             return
+        self.newest = max(self.newest, result.at)
+        self.oldest = min(self.oldest, result.at)
         self._ids.number(result.id)
         if isinstance(result, Act | Counts | Outcome | Assign):
             self.offers[result.offer] = None

@@ -6,6 +6,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -30,6 +31,7 @@ from connectors.connector import Options
 from ricochet.errors import RicochetError
 from spread.events import DAY_MS
 from spread.hashing import Hashing
+from spread.thresholds import Thresholds
 from streams.topics import Layout
 
 PREFIX: Final = "RICOCHET_"
@@ -94,6 +96,26 @@ class Connections(RootModel[dict[str, dict[str, str | bool | int | float | list[
     __repr__ = __str__
 
 
+class Limits(RootModel[dict[str, int | float]]):
+    """Thresholds of the conditions that differ from the defaults, by name."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "Limits":
+        self.thresholds()
+        return self
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value:g}" for name, value in self.root.items())
+
+    def thresholds(self) -> Thresholds:
+        """All thresholds."""
+        try:
+            thresholds: Thresholds = msgspec.convert(self.root, Thresholds)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
+        return thresholds
+
+
 class Settings(BaseSettings):
     """All settings. Every one can be set in the environment or in the file."""
 
@@ -105,6 +127,9 @@ class Settings(BaseSettings):
     )
     near_misses: Path = Field(
         Path("ricochet.near"), description="File of the posts that nearly match an offer, and of what was decided."
+    )
+    ambassadors: Path | None = Field(
+        None, description="File of the accounts that agreed to be named, CSV or YAML: account, name, consented."
     )
     tail: Annotated[list[Path], NoDecode] = Field(
         [], description="Files of social events (JSON lines) that `ricochet run` follows."
@@ -168,6 +193,9 @@ class Settings(BaseSettings):
     hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
+    )
+    thresholds: Limits = Field(
+        Limits({}), description="Thresholds of the conditions that differ from the defaults (see docs/conditions.md)."
     )
     connectors: Connections = Field(
         Connections({}), description="Options of each connector, by its name (see `ricochet connect --list`)."

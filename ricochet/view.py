@@ -10,8 +10,11 @@ from spread.offer import Offer
 from spread.registry import JobOffer, State
 from streams.clock import wall_clock
 from streams.health import Health
+from streams.watch import Alert
 
 _UNKNOWN = JobOffer(id="")
+_TOP = 10
+"""Accounts that an offer's detail tells of."""
 
 
 class Engine(Protocol):
@@ -35,25 +38,41 @@ class Engine(Protocol):
         """The offers in memory."""
         ...
 
+    def alerts(self) -> list[Alert]:
+        """What was told lately."""
+        ...
+
     def state_bytes(self) -> int:
         """Bytes of what is stored."""
         ...
 
 
 class View:
-    """Questions to an engine, at `now`. The registry says what the offers are; a live `now` is the wall clock."""
+    """Questions to an engine, at `now`. The registry says what the offers are; a live `now` is the wall clock.
+
+    `names` gives the names of those who agreed to be named, by account; nobody else's account or name shows.
+    """
 
     def __init__(
-        self, engine: Engine, registry: Mapping[str, JobOffer] | None = None, now: Callable[[], int] = wall_clock
+        self,
+        engine: Engine,
+        registry: Mapping[str, JobOffer] | None = None,
+        now: Callable[[], int] = wall_clock,
+        names: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.engine = engine
         self.now = now
+        self._names = names
         self._registry = {} if registry is None else registry
         self._shown: set[str] = set()
 
     def job(self, offer: Offer) -> JobOffer:
         """What the registry says of an offer."""
-        return self._registry.get(offer.id, _UNKNOWN)
+        return self.about(offer.id)
+
+    def about(self, id: str) -> JobOffer:
+        """What the registry says of an offer that has this id."""
+        return self._registry.get(id) or JobOffer.unknown(id)
 
     def state(self, offer: Offer) -> State:
         """The state of an offer: closed by its date, or because all about it has expired."""
@@ -100,9 +119,18 @@ class View:
             "closes": job.closes,
             "shares_after_closing": offer.shares_after(job.closes) if job.closes is not None else 0,
             "cascades_by_root": msgspec.to_builtins(offer.cascades()),
+            "conditions": {name: called.since for name, called in sorted(offer.called.items()) if not called.is_over},
             "bases": offer.bases(),
+            "passed_on": self._passed_on(offer),
             "reach_by_generation": offer.reach_by_generation(),
             "curve": msgspec.to_builtins(offer.curve()),
             "totals": offer.totals(),
             "funnel": offer.funnel(),
         }
+
+    def _passed_on(self, offer: Offer) -> list[dict[str, Any]]:
+        """Through whom most had it: how many, by the basis of that, with the name of who agreed to it."""
+        found = offer.passed_on()
+        names = self._names()
+        top = heapq.nsmallest(_TOP, found, key=lambda account: (-sum(found[account].values()), account))
+        return [{"name": names.get(account), **found[account]} for account in top]

@@ -18,8 +18,15 @@ from starlette.routing import Route
 
 from ricochet.errors import RicochetError
 from ricochet.view import View
+from spread.offer import Offer
 
 _JSON: Final = "application/json"
+_LINES: Final[dict[str, Callable[[Offer], Iterable[bytes]]]] = {
+    "edges": lambda offer: offer.edge_lines(),
+    "nodes": lambda offer: offer.node_lines(),
+    "report": lambda offer: offer.report_lines(),
+}
+"""What is answered in lines."""
 
 
 def here(_: str) -> str:
@@ -49,15 +56,17 @@ def application(
             return Response(status_code=307, headers={"Location": answers + request.scope["raw_path"].decode()})
         if rest == [] and (detail := view.detail(id)) is not None:
             return _json(detail)
-        if rest == ["edges"] and view.engine.knows(id):
-            return _lines(view.engine.offer(id).edge_lines())
-        if rest == ["report"]:
-            return _lines(view.engine.offer(id).report_lines())
+        if len(rest) == 1 and (lines := _LINES.get(rest[0])) and (rest == ["report"] or view.engine.knows(id)):
+            return _lines(lines(view.engine.offer(id)))
         return Response(b'{"error":"no such offer"}', 404, media_type=_JSON)
+
+    async def get_alerts(_: Request) -> Response:
+        return _json(view.engine.alerts())
 
     return Starlette(
         routes=[
             *basics(metrics, trouble),
+            Route("/alerts", get_alerts),
             Route("/offers", get_offers),
             Route("/offers/{path:path}", get_offer),
         ]

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import ConsistencyError
 
 from ricochet import metrics, places, web, worker_metrics
+from ricochet.ambassadors import Ambassadors
 from ricochet.errors import RicochetError
 from ricochet.followed import Followed
 from ricochet.installation import require_topics
@@ -76,6 +77,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
     url = settings.advertise or _reachable(sock)
     # The group tells the others where a member answers, and does not tell them anew when a known member comes back:
     # at another address it is another member.
+    offers = Followed()
     worker = Worker(
         WorkerSettings(
             servers=settings.kafka,
@@ -89,12 +91,14 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             stalled_s=settings.stalled_seconds,
             hash=(settings.hashing or Hashing(secrets.token_bytes(32))).name,
             options=_security(settings.kafka_options),
+            about=offers.about,
+            thresholds=settings.thresholds.thresholds(),
         )
     )
+    ambassadors = Ambassadors.of(settings)
     store = OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
-    offers = Followed()
     async with offers.following(store):
-        view = View(worker, offers.registry)
+        view = View(worker, offers.registry, names=ambassadors.names)
         registry = metrics.registry(view, settings.offers_shown)
         registry.register(worker_metrics.WorkerCollector(worker))
         app = web.application(view, registry, worker.trouble, worker.owner)

@@ -18,7 +18,10 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         " their mean size so far.",
         ("stage",),
     ),
-    "consumer_lag_seconds": ("Age of the newest event taken in, where there are more; the greatest.", ("stage",)),
+    "consumer_lag_seconds": (
+        "Age of the newest event taken in, or time since the partition came, where there are more; the greatest.",
+        ("stage",),
+    ),
     "worker_unacknowledged_bytes": ("Messages taken in that the next flush will acknowledge.", ("stage",)),
     "worker_flush_seconds": ("Time that the last flush took, until the broker had all of it.", ()),
     "worker_send_seconds": ("Mean time of the latest sendings to Kafka (Faust's own measure).", ()),

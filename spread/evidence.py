@@ -6,10 +6,14 @@ Nothing is derived here.
 from collections.abc import Collection, Iterator
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spread.acts import FAR, NONE, Acts
 from spread.events import smaller
 from spread.facts import (
     ActFact,
+    Called,
     Change,
     Closed,
     CountsFact,
@@ -32,6 +36,8 @@ class Evidence:
     def __init__(self, id: str) -> None:
         self.id = id
         self.closed: Closed | None = None
+        self.called: dict[str, Called] = {}
+        """By condition the latest that people were told."""
         self._acts = Acts(id)
         self._ties = Ties(self._acts.accounts)
         self._profiles: dict[int, dict[str, ProfileFact]] = {}
@@ -98,6 +104,12 @@ class Evidence:
         acts, number = self._acts, self._acts.ids.find(root)
         return number != NONE and any(acts.root[act] == number for act in range(len(acts)) if acts.kind[act] != NONE)
 
+    def _outcomes_by_time(self, stage: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """When outcomes of a stage were (ms), and how many each."""
+        of = [(outcome.at, outcome.n) for outcome in self._outcomes.values() if outcome.stage == stage]
+        moments, counts = np.array(of, dtype=np.int64).reshape(-1, 2).T
+        return moments, counts
+
     def _silent(self) -> frozenset[int]:
         """The accounts whose acts all count for other offers, so that their lists and deletes count there too."""
         acts = self._acts
@@ -106,7 +118,7 @@ class Evidence:
         spoke = {acts.actor[act] for act in range(len(acts)) if acts.shown(act)}
         return frozenset(range(len(acts.accounts))) - spoke
 
-    def _add(self, fact: DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed) -> Change:
+    def _add(self, fact: DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed | Called) -> Change:
         match fact:
             case DeleteFact():
                 target, change = self._acts.add_delete(fact)
@@ -122,7 +134,16 @@ class Evidence:
                 says_more = self._add_outcome(fact)
             case Closed():
                 says_more = self._close(fact)
+            case Called():
+                says_more = self._call(fact)
         return Change.NEW if says_more else Change.NOTHING
+
+    def _call(self, fact: Called) -> bool:
+        known = self.called.get(fact.condition)
+        if known is not None and (known.since, known.is_over) >= (fact.since, fact.is_over):
+            return False
+        self.called[fact.condition] = fact
+        return True
 
     def _close(self, fact: Closed) -> bool:
         if self.closed is not None and self.closed.closed_at >= fact.closed_at:

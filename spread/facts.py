@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from spread.events import AnyAct, Delete, Post, Profile, Quote, Reply, Share, Ties
 
-ENCODING: Final = 1
+ENCODING: Final = 2
 """Version of what is stored and sent.
 
-A new field comes last in its struct, with a default, and raises this number: so each version reads all before it, and
-refuses those after it, never misreading them.
+A new field comes last in its struct, with a default, and like a new struct raises this number: so each version reads
+all before it, and refuses those after it, never misreading them.
 """
 
 POST, QUOTE, REPLY, SHARE = range(4)  # in the order of their canonical JSON, as deliveries of one id are compared
+KIND_NAMES: Final = ("post", "quote", "reply", "share")
 _KIND: Final[dict[type[AnyAct], int]] = {Post: POST, Quote: QUOTE, Reply: REPLY, Share: SHARE}
 
 Digests = NDArray[np.uint64]
@@ -145,7 +146,15 @@ class Closed(msgspec.Struct, array_like=True, gc=False, tag=9):
     curve: list[int]
 
 
-OfferFact = ActFact | DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed
+class Called(msgspec.Struct, array_like=True, gc=False, tag=10):
+    """That people were told of a condition which began at `since` (ms), and, once it is over, that it is."""
+
+    condition: str
+    since: int
+    is_over: bool
+
+
+OfferFact = ActFact | DeleteFact | TiesFact | ProfileFact | CountsFact | OutcomeFact | Closed | Called
 """What an offer stores."""
 Fact = OfferFact | AssignFact | EraseFact
 """What OFFERS receives."""

@@ -16,8 +16,9 @@ from spread import velocity as speed
 from spread.acts import NONE, Places
 from spread.arrays import distinct, is_first
 from spread.evidence import Evidence
-from spread.facts import REPLY, Digests
+from spread.facts import KIND_NAMES, REPLY, Digests
 from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, EXPOSURES, INFERRED, Parents
+from spread.timeline import Timeline
 
 
 class Offer(Evidence):
@@ -99,6 +100,37 @@ class Offer(Evidence):
                 above = root if parent == self._parents.head(root) else parent
                 yield report.EdgeLine(acts.ids[root], acts.ids[node], acts.ids[above], BASES[basis[node]], sure)
 
+    def node_lines(self) -> list[bytes]:
+        """A line for each living node, as it is written, by root and id. It names no account."""
+        self.settle()
+        acts, forest = self._acts, self._parents.forest
+        found = (
+            report.NodeLine(
+                acts.ids[acts.root[node]],
+                acts.ids[node],
+                KIND_NAMES[acts.kind[node]],
+                acts.networks[acts.network[node]],
+                acts.at[node],
+                forest.depth[node],
+                None if acts.followers[node] == NONE else acts.followers[node],
+            )
+            for node in self._living().tolist()
+        )
+        return [report.encode(line) for line in sorted(found, key=lambda line: (line.root, line.id))]
+
+    def passed_on(self) -> dict[str, dict[str, int]]:
+        """By account, how many living nodes were passed on by it, by the basis of that; who passed nothing is not."""
+        self.settle()
+        acts, forest, basis = self._acts, self._parents.forest, self._parents.basis
+        found: dict[str, dict[str, int]] = {}
+        for node in self._living().tolist():
+            root, parent = acts.root[node], forest.parent[node]
+            above = root if parent == self._parents.head(root) else parent
+            if node != root and not acts.gone[above] and acts.actor[above] != NONE:
+                of = found.setdefault(acts.accounts[acts.actor[above]], dict.fromkeys(BASES, 0))
+                of[BASES[basis[node]]] += 1
+        return found
+
     def report_lines(self) -> Iterator[bytes]:
         """The lines of the report, as they are written: of a closed offer those that were kept."""
         if self.closed is not None:
@@ -116,6 +148,24 @@ class Offer(Evidence):
         self.settle()
         basis = self._column(self._parents.basis)[self._living()]
         return {name: int((basis == number).sum()) for number, name in enumerate(BASES)}
+
+    def bases_by_network(self) -> dict[str, dict[str, int]]:
+        """The same for the nodes of each network."""
+        self.settle()
+        living = self._living()
+        network, basis = self._column(self._acts.network)[living], self._column(self._parents.basis)[living]
+        return {
+            self._acts.networks[place]: {
+                name: int((basis[network == place] == number).sum()) for number, name in enumerate(BASES)
+            }
+            for place in distinct(network).tolist()
+        }
+
+    def generations(self) -> list[int]:
+        """Living nodes at each depth, over all cascades."""
+        self.settle()
+        depths: list[int] = np.bincount(self._column(self._parents.forest.depth)[self._living()]).tolist()
+        return depths
 
     def reach_by_generation(self) -> list[int]:
         """Known accounts first reached at each depth, over all cascades."""
@@ -140,6 +190,36 @@ class Offer(Evidence):
         self.settle()
         return speed.curve(self._share_times())
 
+    def timeline(self) -> Timeline:
+        """What happened in the order of time."""
+        self.settle()
+        acts, parents = self._acts, self._parents
+        living = self._living()
+        living = living[np.argsort(self._column(acts.at)[living], kind="stable")]
+        root = self._column(acts.root)[living]
+        return Timeline(
+            at=self._column(acts.at)[living],
+            is_share=living != root,
+            network=self._column(acts.network)[living].astype(np.int64),
+            networks=acts.networks,
+            known_parent=self._column(parents.basis)[living] != ASSUMED,
+            passed_on=self._column(parents.forest.depth)[living] > 1,
+            below_one=self._below_one(living),
+            followers=self._followers(living),
+            clicks=self._outcomes_by_time("click"),
+            applications=self._outcomes_by_time("application"),
+        )
+
+    def past(self) -> tuple[int, speed.Curve] | None:
+        """When it was first posted (ms), and its shares over time; None if there is none."""
+        closed = self.closed
+        first = self.first_at() if closed is None else report.began(closed.lines)
+        if first is None:
+            return None
+        if closed is None:
+            return first, self.curve()
+        return first, speed.Curve(closed.curve_start, closed.curve_width, closed.curve)
+
     def first_at(self) -> int | None:
         """When the first living node came, in ms."""
         self.settle()
@@ -150,6 +230,10 @@ class Offer(Evidence):
         """The latest moment of any act, in ms; 0 without any."""
         at = self._column(self._acts.at)
         return int(at.max()) if len(at) else 0
+
+    def moved_at(self) -> int:
+        """The latest moment of any act or outcome, in ms; 0 without any."""
+        return max(self.last_at(), max((outcome.at for outcome in self._outcomes.values()), default=0))
 
     def shares_after(self, moment: int) -> int:
         """Living shares later than a moment (ms)."""
@@ -268,6 +352,31 @@ class Offer(Evidence):
                     if node == NONE or acts.order(node) < (profile.at, profile.id):
                         stated[place_of] = profile.followers
         return stated
+
+    def _below_one(self, nodes: Places) -> NDArray[np.bool_]:
+        """Which of some living nodes are in the largest subtree below a share; of equal ones the earliest."""
+        acts, forest = self._acts, self._parents.forest
+        shares = nodes[nodes != self._column(acts.root)[nodes]]
+        is_below = np.zeros(len(forest.parent), dtype=bool)
+        if len(shares):
+            size = self._column(forest.size)[shares]
+            one = min(shares[size == size.max()].tolist(), key=acts.order)
+            is_below[list(forest.subtree(one))] = True
+        return is_below[nodes]
+
+    def _followers(self, nodes: Places) -> NDArray[np.int64]:
+        """The follower count of each of some nodes: as it was stated with it, else the account's latest; else 0."""
+        acts = self._acts
+        followers = self._column(acts.followers)[nodes]
+        if self._profiles:
+            latest = {
+                account: max(profiles.values(), key=lambda p: (p.at, p.id)).followers
+                for account, profiles in self._profiles.items()
+            }
+            actor = self._column(acts.actor)[nodes]
+            for place in (followers == NONE).nonzero()[0].tolist():
+                followers[place] = latest.get(int(actor[place]), 0)
+        return np.maximum(followers, 0)
 
     def _audience(self, account: int) -> Digests:
         known = self._audiences.get(account)

@@ -47,6 +47,11 @@ class JobOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: int | None = None
     reposted: int | None = None
 
+    @classmethod
+    def unknown(cls, id: str) -> "JobOffer":
+        """An offer of which the registry says nothing."""
+        return cls(id=id)
+
     def state(self, now: int) -> State:
         """Its state at `now` (ms). What closes soon is closing, re-posted or not."""
         if self.ended(now):

@@ -1,5 +1,6 @@
 """The lines of the report (contract, section 5)."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -85,12 +86,32 @@ class EdgeLine(msgspec.Struct, frozen=True):
     probability: float | None
 
 
-Line = CascadeLine | OfferLine | InputLine | EdgeLine
+class NodeLine(msgspec.Struct, frozen=True):
+    """A living node: what it was, when (ms), how many hands it went through, and its account's followers if told."""
+
+    root: str
+    id: str
+    kind: str
+    network: str
+    at: int
+    depth: int
+    followers: int | None
+
+
+Line = CascadeLine | OfferLine | InputLine | EdgeLine | NodeLine
+
+
+_READ: Final = msgspec.json.Decoder(CascadeLine | OfferLine).decode
 
 
 def encode(line: Line) -> bytes:
     """A line as it is written, without its line break."""
     return msgspec.json.encode(line)
+
+
+def began(lines: Iterable[bytes]) -> int | None:
+    """When the first node of the cascades among written lines came, in ms; None without any."""
+    return min((line.first_at for line in map(_READ, lines) if isinstance(line, CascadeLine)), default=None)
 
 
 def rounded(value: float) -> float:

@@ -5,17 +5,20 @@ goes on exactly where the state stands.
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from spread.events import DAY_MS, AnyEvent, Rejected, decode
 from spread.offer import Offer
+from spread.registry import JobOffer
+from spread.thresholds import Thresholds
 from streams.health import Health
 from streams.pipeline import Pipeline
 from streams.stage import MEMORY
 from streams.state import State
+from streams.watch import Alert, Watch
 
 _HOUR_MS: Final = 3_600_000
 
@@ -34,6 +37,7 @@ class Embedded:
             self._state.people, self._state.offers, self.health, retention_ms=retention_ms, memory=memory
         )
         self._expired_at: int | None = None
+        self._watch: Watch | None = None
 
     def __enter__(self) -> "Embedded":
         return self
@@ -65,6 +69,26 @@ class Embedded:
                 self._expired_at = now
                 self._pipeline.expire(now)
         self._state.commit(positions or {}, corrections)
+
+    def watch(self, about: Callable[[str], JobOffer], thresholds: Thresholds) -> None:
+        """Have the conditions of the offers looked at from now on. `about` says what is known of an offer itself."""
+        self._watch = Watch(self._pipeline.offers, about, thresholds)
+
+    def look(self, now: int) -> list[Alert]:
+        """Look at the conditions of some offers at `now` (ms): what is to be told of them."""
+        if self._watch is None:
+            return []
+        with self._state.trouble():
+            alerts = self._watch.look(self._state.offers, now)
+            if alerts:
+                self._pipeline.flush()
+        if alerts:
+            self._state.commit({}, {})
+        return alerts
+
+    def alerts(self) -> list[Alert]:
+        """What was told lately."""
+        return [] if self._watch is None else [*self._watch.recent]
 
     def is_corrected(self) -> bool:
         """Whether a person has corrected something that was not taken in yet."""

@@ -1,6 +1,6 @@
 """Dead letters: what was no event, with the reason, and where it stood. Whoever reads them learns nobody's account."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,28 @@ def letter(rejected: Rejected, topic: str, partition: int, offset: int, hash_: C
     Of an object the fields that are nobody's are shown, ids hashed, and all else named by its type alone. What can't
     be read as an object is only measured, since it may hold anything.
     """
-    told: dict[str, Any] = {
+    told = _told(rejected, topic, partition, offset)
+    if (found := _object(rejected)) is not None:
+        told["input"] = {
+            name: _impersonal(name, value, hash_) for name, value in found.items() if name in _HASHED | _SHOWN
+        }
+        told["other_fields"] = _names(found.keys() - _HASHED - _SHOWN)
+    return msgspec.json.encode(told)
+
+
+def foreign_letter(rejected: Rejected, source: str) -> bytes:
+    """A dead letter, as JSON, of a network's own message, which `source` could not read and no topic holds.
+
+    A network's fields mean what they like, so all of them are only named.
+    """
+    told = _told(rejected, source, None, None)
+    if (found := _object(rejected)) is not None:
+        told["other_fields"] = _names(found)
+    return msgspec.json.encode(told)
+
+
+def _told(rejected: Rejected, topic: str, partition: int | None, offset: int | None) -> dict[str, Any]:
+    return {
         "reason": rejected.reason,
         "detail": rejected.detail[:_LONGEST],
         "topic": topic,
@@ -28,16 +49,18 @@ def letter(rejected: Rejected, topic: str, partition: int, offset: int, hash_: C
         "index": rejected.index,
         "bytes": len(rejected.raw),
     }
+
+
+def _object(rejected: Rejected) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(rejected.raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        told["input"] = {
-            name: _impersonal(name, value, hash_) for name, value in found.items() if name in _HASHED | _SHOWN
-        }
-        told["other_fields"] = sorted(name[:_LONGEST] for name in found.keys() - _HASHED - _SHOWN)[:64]
-    return msgspec.json.encode(told)
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _names(fields: Iterable[str]) -> list[str]:
+    return sorted(name[:_LONGEST] for name in fields)[:64]
 
 
 def _impersonal(name: str, value: Any, hash_: Callable[[str], str]) -> Any:

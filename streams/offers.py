@@ -62,6 +62,8 @@ class Offers:
         self._assignments: dict[str, AssignFact] = {}
         self._assigned: dict[str, str] = {}
         """The offer that each corrected root belongs to."""
+        self.acted: dict[str, None] | None = None
+        """The offers that facts have come of, for one who asks for them."""
 
     def apply(self, batch: Iterable[tuple[str | None, Fact]], table: Table, emit: Emit, now: int) -> None:
         """Take facts in, each with the offer it is for, or None if it is for all."""
@@ -95,6 +97,12 @@ class Offers:
         """One offer, to ask it. An unknown one is empty."""
         self._read(table)
         return self._offers.get(id, table).offer
+
+    def note(self, id: str, fact: OfferFact) -> None:
+        """Have a fact kept of an offer that was just asked for."""
+        busy = self._offers.at_hand(id)
+        busy.news += busy.offer.add([fact])
+        self._offers.touch(id)
 
     def loaded(self) -> Iterator[Offer]:
         """The offers in memory."""
@@ -133,6 +141,8 @@ class Offers:
                 self._offers.touch(key)
 
     def _take_all(self, of: dict[str, list[OfferFact]], table: Table, emit: Emit) -> None:
+        if self.acted is not None:
+            self.acted.update(dict.fromkeys(of))
         for key, facts in of.items():
             busy = self._offers.get(key, table)
             if busy.offer.closed is not None:

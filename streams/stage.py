@@ -74,6 +74,10 @@ class Kept(Generic[K]):
             self._objects[key] = self._objects.pop(key)
         return held.one
 
+    def at_hand(self, key: str) -> K:
+        """The object of a key that is in memory."""
+        return self._objects[key].one
+
     def has(self, key: str, table: Table) -> bool:
         """Whether anything is stored of a key, or about to be."""
         held = self._objects.get(key)

@@ -6,9 +6,13 @@ What was taken in is acknowledged only once the broker has all that came of it. 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 from spread.events import DAY_MS, AnyEvent, Rejected, decode, decode_from_stage, key
 from spread.facts import Fact
 from spread.partition import partition, partition_of_each
+from spread.registry import JobOffer
+from spread.thresholds import DEFAULTS, Thresholds
 from streams import wire
 from streams.health import Health
 from streams.letters import letter
@@ -18,7 +22,8 @@ from streams.people import People
 from streams.rows import Changes, PartitionRows
 from streams.snapshots import Due, snapshot
 from streams.table import Table
-from streams.topics import OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
+from streams.topics import ALERTS, OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
+from streams.watch import Watch
 
 HOUR_MS: Final = 3_600_000
 
@@ -71,7 +76,9 @@ class Task:
         self.items = 0
         """Events or facts in them."""
         self.recorded_at = 0
-        """The timestamp of the last one, in ms."""
+        """The timestamp of the last one, in ms. Before the first one, when the task began."""
+        self.took_at = 0.0
+        """When that was, by the steady clock (s); before the first one, when the task began."""
         self._outbox = Outbox(partitions)
         self._partitions, self._health, self._hash = partitions, health, hash_
         self._acks: list[Callable[[], Any]] = []
@@ -172,15 +179,28 @@ class OffersTask(Task):
     topic = OFFER_EVENTS
     stage: Offers
 
-    def __init__(self, *args: Any, retention_ms: int | None, memory: int) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        retention_ms: int | None,
+        memory: int,
+        about: Callable[[str], JobOffer] = JobOffer.unknown,
+        thresholds: Thresholds = DEFAULTS,
+    ) -> None:
         super().__init__(*args)
         self.stage = Offers(self._health, retention_ms=retention_ms, memory=memory)
         self.snapshots = Due()
+        self.watch = Watch(self.stage, about, thresholds)
 
     def announce(self) -> None:
         """Bring stored offers to hand, as many as the memory allows, and have all told where they are now."""
         self.stage.warm_up(self.rows)
         self.snapshots.touch(self.stage.ids(self.rows))
+
+    def send_alerts(self, wall: int) -> None:
+        """Look at the conditions of some offers at a moment of the wall clock (ms), and send what is to be told."""
+        for alert in self.watch.look(self.rows, wall):
+            self._outbox.add(Message(ALERTS, self.number, alert.offer.encode(), msgspec.json.encode(alert)))
 
     def send_snapshots(self, moment: float, wall: int, worker: str) -> None:
         """Send snapshots that are due at a moment of the steady clock (s) and the wall clock (ms)."""

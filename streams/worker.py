@@ -19,6 +19,8 @@ from faust.types import TP, EventT
 from spread.events import MAX_MESSAGE_BYTES
 from spread.offer import Offer
 from spread.partition import partition
+from spread.registry import JobOffer
+from spread.thresholds import DEFAULTS, Thresholds
 from streams import heap, wire
 from streams.clock import wall_clock
 from streams.health import Health
@@ -28,6 +30,7 @@ from streams.rows import PartitionRows
 from streams.tables import RowsTable, send_rows
 from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
 from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
+from streams.watch import Alert
 
 PENDING_BYTES: Final = 64 * 2**20
 """Messages that a worker takes in before it waits for the next flush."""
@@ -68,6 +71,9 @@ class WorkerSettings:
     """Without progress for so long, it is in trouble."""
     hash: Callable[[str], str] = field(default=lambda text: text)
     options: dict[str, Any] = field(default_factory=dict)
+    about: Callable[[str], JobOffer] = JobOffer.unknown
+    """What is known of an offer beside how it spreads."""
+    thresholds: Thresholds = DEFAULTS
 
 
 class Worker:
@@ -84,7 +90,7 @@ class Worker:
         self._generation = 0
         self._flushing = asyncio.Lock()
         self._room = asyncio.Event()
-        self._flushed_at = self._took_at = time.monotonic()
+        self._flushed_at = time.monotonic()
         self.is_recovered = False
         self.app = self._application()
         self._reading = Reading(self.app)
@@ -192,6 +198,10 @@ class Worker:
         for task in self._offers.values():
             yield from task.stage.loaded()
 
+    def alerts(self) -> list[Alert]:
+        """What was told lately of this worker's offers."""
+        return sorted((one for task in self._offers.values() for one in task.watch.recent), key=lambda one: one.at)
+
     def state_bytes(self) -> int:
         """Bytes of the tables on disk."""
         return sum(path.stat().st_size for path in self.settings.folder.rglob("*") if path.is_file())
@@ -200,15 +210,15 @@ class Worker:
         """How far each task is behind its partition."""
         now = wall_clock()
         for task in self.tasks:
-            tp = self._place(task)
-            end, done = self.app.consumer.highwater(tp), self._committed(tp)
-            behind = max(0, end - done) if end is not None else 0
+            behind = self._behind(task)
             each = max(1.0, task.items / task.applied if task.applied else 1.0)
-            seconds = (now - task.recorded_at) / 1000 if behind and task.recorded_at else 0.0
+            seconds = (now - task.recorded_at) / 1000 if behind else 0.0
             yield Lag(task.stage.name, round(behind * each), max(0.0, seconds))
 
-    def _place(self, task: Task) -> TP:
-        return TP(self.settings.layout.name(task.topic), task.number)
+    def _behind(self, task: Task) -> int:
+        """Messages of a task's partition that are not acknowledged, as far as Kafka has told."""
+        tp = TP(self.settings.layout.name(task.topic), task.number)
+        return max(0, (self.app.consumer.highwater(tp) or 0) - self._committed(tp))
 
     def _committed(self, tp: TP) -> int:
         offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]
@@ -223,7 +233,7 @@ class Worker:
             return "recovering"
         if self._flushed_at < long_ago:
             return "stalled: the last flush was long ago"
-        if self._took_at < long_ago and any(lag.events for lag in self.lags()):
+        if any(task.took_at < long_ago and self._behind(task) for task in self.tasks):
             return "lagging without progress"
         return None
 
@@ -275,6 +285,8 @@ class Worker:
         mine = sorted(tp for tp in self.app.assignor.assigned_actives() if tp.topic in (social, offers))
         self._people = {n: self._task(PeopleTask, PEOPLE_TABLE, n) for topic, n in mine if topic == social}
         self._offers = {n: self._task(OffersTask, OFFERS_TABLE, n) for topic, n in mine if topic == offers}
+        for task in self.tasks:
+            task.recorded_at, task.took_at = wall_clock(), time.monotonic()
         for task in self._offers.values():
             task.announce()
         self._reading.begin(starts, mine)
@@ -291,10 +303,10 @@ class Worker:
 
     async def _take(self, event: EventT[Any], tasks: Callable[[], Mapping[int, Task]]) -> None:
         message = event.message
-        self._took_at = time.monotonic()
-        task = tasks().get(message.partition)
-        if task is None or not await self._reading.is_next(message.tp, message.offset, self._took_at):
+        task, moment = tasks().get(message.partition), time.monotonic()
+        if task is None or not await self._reading.is_next(message.tp, message.offset, moment):
             return
+        task.took_at = moment
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value or b"", message.offset, int(message.timestamp * 1000), from_stage, event.ack)
         try:
@@ -315,6 +327,7 @@ class Worker:
             task.expire(wall)
         for offers in self._offers.values():
             offers.send_snapshots(moment, wall, self.settings.url)
+            offers.send_alerts(wall)
         return [(task, task.flush()) for task in self.tasks if task.is_due]
 
     def _task_of(self, offer: str) -> OffersTask | None:
@@ -324,9 +337,16 @@ class Worker:
         layout, settings = self.settings.layout, self.settings
         partitions = {SOCIAL_EVENTS: layout.social_partitions, OFFER_EVENTS: layout.offer_partitions}
         rows = PartitionRows(self._tables[table].partition(number))
+        shared = (number, rows, partitions, self.health, settings.hash)
         memory = settings.memory // partitions[kind.topic]
-        return kind(
-            number, rows, partitions, self.health, settings.hash, retention_ms=settings.retention_ms, memory=memory
+        if kind is PeopleTask:
+            return PeopleTask(*shared, retention_ms=settings.retention_ms, memory=memory)
+        return OffersTask(
+            *shared,
+            retention_ms=settings.retention_ms,
+            memory=memory,
+            about=settings.about,
+            thresholds=settings.thresholds,
         )
 
     async def _flush_on(self) -> None:

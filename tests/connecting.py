@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from connectors.door import Door
 from connectors.journal import Journal
 from connectors.lasting import Log, Sink
 from connectors.runner import Runner
-from spread.events import AnyEvent
+from spread.events import AnyEvent, Rejected
 from spread.hashing import Hashing
 from spread.registry import JobOffer
 from tests.processes import until
@@ -51,6 +51,10 @@ class Nothing(Known):
         """Nobody does."""
         return False
 
+    def has(self, id: str) -> bool:
+        """Nothing."""
+        return False
+
     def offers(self) -> list[Any]:
         """None."""
         return []
@@ -75,6 +79,7 @@ class Shelf:
         self.events: list[AnyEvent] = []
         self.holds = holds
         self._waiting: list[Callable[[], None]] = []
+        self.rejected: list[tuple[Rejected, str]] = []
 
     def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
         """Put events on the shelf."""
@@ -83,6 +88,10 @@ class Shelf:
             self._waiting.append(on_safe)
         if not self.holds:
             self.release()
+
+    def reject(self, rejected: Sequence[Rejected], source: str) -> None:
+        """Put what could not be read beside them."""
+        self.rejected += [(one, source) for one in rejected]
 
     def release(self) -> None:
         """Say that all is safe."""
@@ -131,6 +140,11 @@ class Looking(Known):
         """As the journal says."""
         assert self.journal is not None
         return self.journal.takes_part(account)
+
+    def has(self, id: str) -> bool:
+        """As the journal says."""
+        assert self.journal is not None
+        return self.journal.has(id)
 
     def offers(self) -> list[JobOffer]:
         """The one there is."""
@@ -183,7 +197,7 @@ class _Half:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self.flush, self.close = door.flush, door.close
+        self.flush, self.close, self.reject = door.flush, door.close, door.reject
 
     def publish(self, events: Iterable[AnyEvent], on_safe: Callable[[], None] | None = None) -> None:
         given = list(events)

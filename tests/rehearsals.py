@@ -19,8 +19,8 @@ OFFER = "offer-42"
 
 
 def match(post: Authored) -> str | None:
-    """Know the one offer there is."""
-    return OFFER if URL in post.urls or URL in post.text else None
+    """Know the one offer there is, and those that a network names."""
+    return post.named or (OFFER if URL in post.urls or URL in post.text else None)
 
 
 class Rehearsal(ABC):
@@ -74,10 +74,20 @@ class Rehearsal(ABC):
 
 def rehearsals() -> dict[str, type[Rehearsal]]:
     """Give the rehearsal of each connector, by its name."""
+    from tests.exports import OutcomesRehearsal, ViadeoRehearsal
     from tests.jetstream import JetstreamRehearsal
+    from tests.linkedin import LinkedInRehearsal
+    from tests.mastodon_instance import MastodonRehearsal
+    from tests.meta import FacebookRehearsal, ThreadsRehearsal
     from tests.x_network import XRehearsal
 
     return {
         "bluesky": JetstreamRehearsal,
+        "mastodon": MastodonRehearsal,
+        "outcomes": OutcomesRehearsal,
+        "viadeo": ViadeoRehearsal,
         "x": XRehearsal,
+        "linkedin": LinkedInRehearsal,
+        "facebook": FacebookRehearsal,
+        "threads": ThreadsRehearsal,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,12 @@ class Replay:
     """Each question, as in `GET /jobs?page=2`."""
     headers: list[Mapping[str, str]] = field(default_factory=list)
     """Those of each question."""
+    moments: list[float] = field(default_factory=list)
+    """When each came (monotonic)."""
+    respond: Callable[[str, str, bytes], Answer] | None = None
+    """Answers what `answers` has nothing for, by method, path and body."""
+    faults: list[Answer] = field(default_factory=list)
+    """Answers that are given first, whatever is asked."""
 
     @property
     def base(self) -> str:
@@ -59,11 +66,18 @@ def replay(tls: SSLContext | None = None) -> Iterator[Replay]:
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
+            said = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with guard:
                 told.asked.append(f"{self.command} {self.path}")
                 told.headers.append(dict(self.headers.items()))
-                answers = told.answers.get(self.path, [Answer(status=404)])
-                answer = answers[min(turns[self.path], len(answers) - 1)]
+                told.moments.append(time.monotonic())
+                if told.faults:
+                    answer = told.faults.pop(0)
+                elif self.path in told.answers or told.respond is None:
+                    answers = told.answers.get(self.path, [Answer(status=404)])
+                    answer = answers[min(turns[self.path], len(answers) - 1)]
+                else:
+                    answer = told.respond(self.command, self.path, said)
                 turns[self.path] += 1
             self.close_connection = True
             try:
@@ -74,7 +88,7 @@ def replay(tls: SSLContext | None = None) -> Iterator[Replay]:
             except OSError:
                 pass  # the other side has had enough
 
-        do_GET = do_HEAD = answer
+        do_GET = do_HEAD = do_POST = answer
 
         def send(self, answer: Answer) -> None:
             body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)

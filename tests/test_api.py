@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from connectors.api import Api, reset_s
+from connectors.api import Api, Missing, NotTaken, reset_s
 from connectors.connector import ConnectorError, NotConnected, RateLimited, Refused
 from connectors.pump import Pump
 from tests.processes import until
@@ -74,6 +75,8 @@ def api() -> Iterator[Api]:
         ("/429/reset", RateLimited, 3),
         ("/503/reset", NotConnected, 3),
         ("/500", NotConnected, None),
+        ("/400", NotTaken, None),
+        ("/404", Missing, None),
         ("/401", Refused, None),
         ("/403", Refused, None),
         ("/200/html", NotConnected, None),
@@ -88,6 +91,27 @@ def test_bad_answers_are_told_in_the_words_of_the_contract(
         api.get(path)
     assert getattr(caught.value, "after_s", None) == after_s
     assert "geheim" not in str(caught.value)
+
+
+def test_a_network_may_have_faults_of_its_own(api: Api) -> None:
+    """Where errors say more than their status, what they say is told with it; and a cut one has its status still."""
+    told: list[tuple[int, bytes, str]] = []
+
+    def fault(status: int, headers: Mapping[str, str], body: bytes, what: str) -> ConnectorError:
+        told.append((status, body, what))
+        return Refused("no")
+
+    own = Api(api.base, fault=fault)
+    for path in ("/400", "/400/cut"):
+        with pytest.raises(Refused):
+            own.ask("GET", path, what="a post")
+    own.close()
+    assert told == [(400, b'{"a":1}', "a post"), (400, b"", "a post")]
+
+
+def test_an_answer_says_when(api: Api) -> None:
+    """The moment of an answer is that of the network's clock."""
+    assert abs(api.ask("GET", "/200").at / 1000 - time.time()) < 60
 
 
 def test_a_client_opens_again(api: Api) -> None:

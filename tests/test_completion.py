@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from connectors.completion import Completion
@@ -85,6 +86,19 @@ def test_a_share_belongs_to_the_root_of_what_it_shares(completion: Completion) -
     assert found == [("x:1", None, OFFER), ("x:1", "x:q", OFFER), ("x:1", "x:s1", OFFER)]
 
 
+def test_a_share_may_name_the_offer_of_what_was_not_told(completion: Completion) -> None:
+    """Where a source tells shares and not their post, it says whose they are; what is known of the post counts more."""
+    events = all_of(
+        completion,
+        Shared(id="x:s1", actor="x:a", at=3, of="x:7", named="other"),
+        Removed(target="x:s1", at=4),
+        JOB,
+        Shared(id="x:s2", actor="x:a", at=5, of="x:1", named="other"),
+    )
+    assert kinds(events) == [Share, Delete, Post, Share]
+    assert [(one.root, one.offer) for one in events if isinstance(one, Share)] == [("x:7", "other"), ("x:1", OFFER)]
+
+
 def test_a_quote_of_a_quote_leads_to_the_first_post(completion: Completion) -> None:
     """A chain of quotes has one root, even where a later one names the offer itself."""
     events = all_of(
@@ -152,6 +166,41 @@ def test_a_deletion_may_come_first(journal: Journal) -> None:
     completion = Completion(journal, match, "x", in_order=False)
     assert all_of(completion, Removed(target="x:q", at=5), Removed(target="x:1", at=5, actor="x:stranger")) == []
     assert kinds(all_of(completion, JOB, QUOTE)) == [Post, Quote, Delete]
+
+
+def test_an_alias_stands_for_an_id(completion: Completion, journal: Journal) -> None:
+    """What a server alone knows something by leads to the id that everybody knows it by: replies, quotes, deletions."""
+    job = msgspec.structs.replace(JOB, alias="x:here/1")
+    events = all_of(
+        completion,
+        job,
+        msgspec.structs.replace(JOB, alias="x:there/7", beside=True),
+        Authored(id="x:q", actor="x:ed", at=2, quotes="x:there/7", alias="x:here/2"),
+        Authored(id="x:r", actor="x:a", at=3, replies_to="x:here/2"),
+        Shared(id="x:s", actor="x:b", at=4, of="x:here/2", alias="x:here/4"),
+        Removed(target="x:here/4", at=5),
+        Stated(id="x:t", at=6, target="x:there/7", likes=4),
+    )
+    told = [(event.id, getattr(event, "via", None), getattr(event, "target", None)) for event in events]
+    assert told == [
+        ("x:1", None, None),
+        ("x:q", "x:1", None),
+        ("x:r", "x:q", None),
+        ("x:s", "x:q", None),
+        ("x:s#deleted", None, "x:s"),
+        ("x:t", None, "x:1"),
+    ]
+    assert [entry.id for entry in journal.of("x:acme")] == ["x:1"]
+    journal.save(journal.turn("c", 9))
+    journal.forget("x:b")
+    assert journal.entry("x:here/4") is None
+
+
+def test_a_deletion_by_an_alias_may_come_first(journal: Journal) -> None:
+    """A deletion that names what a server alone knows waits for its target too."""
+    completion = Completion(journal, match, "x", in_order=False)
+    assert all_of(completion, Removed(target="x:here/1", at=5)) == []
+    assert kinds(all_of(completion, msgspec.structs.replace(JOB, alias="x:here/1"))) == [Post, Delete]
 
 
 def test_follows_of_those_who_take_part(completion: Completion) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from connectors import catalogue
 from ricochet.connect_cli import QUESTIONS, markdown
-from tests.crew import Crew
+from streams.topics import REJECTED
+from tests.crew import Crew, read_all
 from tests.jetstream import POST, Jetstream, commit, offer_post
 from tests.processes import Child, address, ended, good, started, until
 
@@ -131,13 +132,21 @@ def reads(child: Child, jetstream: Jetstream) -> None:
 
 
 def test_it_reads_until_it_is_told_to_stop(hands: Crew, jetstream: Jetstream) -> None:
-    """It says when it is ready, counts what comes, survives a cut, and SIGTERM ends it with its cursor saved."""
+    """It says when it is ready, counts what comes, survives a cut, and SIGTERM ends it with its cursor saved.
+
+    What it could not read lies with the dead letters, without a name in it.
+    """
     with started("connect", "bluesky", "--port", "0", cwd=hands.folder, env=hands.env | options(jetstream)) as child:
         child.base = address(child.line('"event": "connecting"'))
         reads(child, jetstream)
         assert child.end() == 0
     told = [json.loads(line) for line in child.said]
     assert "not connected" in [line["event"] for line in told]
+    (letter,) = read_all(hands, REJECTED, 1)
+    assert (letter["reason"], letter["topic"]) == ("mistyped field", "connector bluesky")
+    assert (letter["partition"], letter["offset"]) == (None, None)
+    assert letter["other_fields"] == ["commit", "did", "kind", "time_us"]
+    assert "did:plc:a" not in json.dumps(letter)
     assert (hands.folder / "ricochet-journals" / "bluesky.journal").exists()
 
 
@@ -155,4 +164,6 @@ def test_the_embedded_engine_runs_connectors(tmp_path: Path, jetstream: Jetstrea
         child.base = address(child.line('"event": "running"'))
         reads(child, jetstream)
         assert child.get("/offers").json() == []
+        rejected = ("ricochet_rejected_total", frozenset({("reason", "mistyped field")}))
+        until(lambda: child.samples().get(rejected) == 1, "the rejected message to be counted", 0.1)
         assert child.end() == 0

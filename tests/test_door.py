@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from connectors.door import BATCH_BYTES, BATCH_EVENTS, Door, DoorError
+from connectors.door import BATCH_BYTES, BATCH_EVENTS, DeadLetters, Door, DoorError
 from spread.events import AnyEvent, Gap, Post, Rejected, Share, decode, key
 from spread.hashing import Hashing
 from spread.partition import partition
@@ -257,6 +257,35 @@ def test_a_broker_that_is_gone_is_said_and_no_cursor_moves(own_broker: Broker) -
     finally:
         door.close()
     assert moved == ["before"]
+
+
+def test_dead_letters_are_safe_before_what_follows_them(own_broker: Broker) -> None:
+    """They lie in a topic of their own, no cursor moves past one that Kafka lacks, and without a topic none is sent."""
+    topic, dead = made(own_broker.bootstrap, "social-events", 1), made(own_broker.bootstrap, "rejected", 1)
+    letters = DeadLetters(dead, lambda one, source: f"{source}: {one.reason}".encode())
+    bad = Rejected("not JSON", "", b"geheim")
+    moved: list[str] = []
+    with Door(own_broker.bootstrap, topic) as without:
+        without.reject([bad], "connector x")
+        without.publish([], lambda: moved.append("without"))
+        until(lambda: moved == ["without"], "the cursor")
+    door = Door(own_broker.bootstrap, topic, letters=letters, delivery_s=2)
+    try:
+        door.reject([bad, bad], "connector x")
+        door.publish([], lambda: moved.append("with"))
+        door.flush()
+        until(lambda: moved == ["without", "with"], "the cursor")
+        assert (door.positions(), door.held) == ({}, 0)
+        lying = [record.value for record in messages(own_broker.bootstrap, dead, {0: 1})]
+        assert lying == [b"connector x: not JSON"] * 2
+        own_broker.stop()
+        door.reject([bad], "connector x")
+        door.publish([], lambda: moved.append("never"))
+        with pytest.raises(DoorError, match="1 events for rejected are not in Kafka"):
+            door.flush()
+    finally:
+        door.close()
+    assert moved == ["without", "with"]
 
 
 def test_a_door_can_be_closed_while_the_broker_hangs(own_broker: Broker) -> None:

@@ -87,3 +87,12 @@ def test_offers_that_are_closed_are_not_looked_for(followed: Followed) -> None:
     followed.registry.put(JobOffer(id="data-42", urls=OFFER.urls, closed=1))
     assert followed.offers() == []
     assert followed.match(post("https://acme.example/jobs/1")) == "data-42"
+
+
+def test_a_decision_outranks_what_the_network_named(followed: Followed, tmp_path: Path) -> None:
+    """The offer that the network names is the post's, until a person gives the post to another."""
+    named = Authored(id="x:9", actor="x:1", at=0, text="https://acme.example/jobs/1", named="cook-7")
+    assert followed.match(named) == "cook-7"
+    with NearMisses(tmp_path / "near") as near:
+        near.decide("x:9", "data-42", wall_clock())
+    assert followed.match(named) == "data-42"

@@ -156,7 +156,8 @@ def test_dependencies_are_what_is_imported() -> None:
     """Every dependency is imported somewhere in the packages, and every import from outside is a dependency."""
     table = project()["project"]
     assert isinstance(table, dict)
-    declared = {distribution(requirement) for requirement in table["dependencies"]}
+    extras = [requirement for extra in table["optional-dependencies"].values() for requirement in extra]
+    declared = {distribution(requirement) for requirement in [*table["dependencies"], *extras]}
     own = {*MAY_IMPORT, *sys.stdlib_module_names}
     foreign = {name for path in ALL for name in imported(path)} - own
     used = {distribution(name) for module in foreign for name in packages_distributions()[module]}
@@ -168,7 +169,7 @@ def test_development_dependencies_are_used() -> None:
     """Every development dependency is imported or run by the tests or benchmarks, or run by the Makefile."""
     groups = project()["dependency-groups"]
     assert isinstance(groups, dict)
-    sources = [path for package in ("tests", "bench") for path in modules(package)]
+    sources = [path for package in ("tests", "bench", "dashboards") for path in modules(package)]
     run = {name for path in sources for name in re.findall(r'"-m", "(\w+)"', path.read_text())}
     names = run | {name for path in sources for name in imported(path)}
     used = {distribution(one) for name in names for one in packages_distributions().get(name, ())}

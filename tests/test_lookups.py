@@ -191,6 +191,28 @@ def test_a_failed_call_is_tried_again_and_paid_for(lookups: Lookups) -> None:
     assert "geheim" not in repr(notes.lines)
 
 
+class Partial(Book):
+    """A network that shows a part of its lists, and of some nothing."""
+
+    def is_whole(self, account: str, side: str, rows: int) -> bool:
+        """Tell that none is."""
+        return False
+
+
+def test_a_list_that_the_network_cuts_is_not_called_whole(lookups: Lookups) -> None:
+    """Where the network shows a part as if it were all, that is told as a part; of an empty list nothing is told."""
+    book = Partial({"x:a1": ["x:f1", "x:f2"], "x:a2": []})
+    book.counts_at_once = 0
+    shelf = Shelf()
+    one = finding(lookups, book, Budget(100, 0.0), Prices(), shelf, Notes())
+    lookups.saw([share(1, via="x:1"), share(2, via="x:1")])
+    one.start()
+    until(lambda: not lookups.unlisted(time.time_ns() // 10**6), "the answers kept")
+    assert one.stop()
+    (part,) = ties(shelf.events)
+    assert (part.followed_by, part.complete) == (["x:f1", "x:f2"], None)
+
+
 def test_a_long_list_comes_in_parts(lookups: Lookups) -> None:
     """Over 5,000 accounts are told in several events of one list."""
     book = Book({"x:a1": [f"x:f{n}" for n in range(5_005)]})

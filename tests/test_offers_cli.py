@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from connectors.near_misses import NearMisses
+from connectors.short_links import ShortLinks
+from ricochet.offers import resolved
 from spread.hashing import Hashing
 from spread.matching import Guess, Rule
+from spread.registry import JobOffer
 from streams.clock import wall_clock
 from tests.crew import Crew
 from tests.jetstream import POST as BSKY_POST
@@ -202,6 +205,40 @@ def test_a_hashed_installation_is_corrected_by_clear_and_hashed_ids(folder: Path
     assert cascades(folder, "hashed.state") == {("data-42", hashed): 1}
     good("offers", "assign", hashed, "cook-7", cwd=folder, env=env)
     assert cascades(folder, "hashed.state") == {("cook-7", hashed): 1}
+
+
+def test_clear_names_are_corrected_where_there_is_a_key(folder: Path) -> None:
+    """What a followed file names in clear is found by its name, though the settings hold a key for the connectors."""
+    env = {"RICOCHET_HASH_KEY": "a key of sixteen", "RICOCHET_STATE": "clear.state"}
+    (folder / "events.jsonl").write_bytes(post() + share(2))
+    good("replay", "events.jsonl", "--state", "clear.state", cwd=folder)
+    said = good("offers", "assign", "x:1", "data-42", cwd=folder, env=env)
+    assert said.out == "x:1 belongs to data-42\n"
+    assert cascades(folder, "clear.state") == {("data-42", "x:1"): 2}
+    with running(folder / "more.jsonl", state=folder / "clear.state", env=env) as child:
+        append(folder / "more.jsonl", share(3))
+        child.has("data-42", 3)
+        assert child.end() == 0
+
+
+def test_short_links_of_offers_are_resolved(tmp_path: Path) -> None:
+    """An offer has the link that a short one leads to, once; one that leads nowhere stays, and is told."""
+    offer = JobOffer(id="a", urls=("http://bit.ly/1", "http://bit.ly/2", "https://acme.example/jobs/1"))
+    with replay() as shortener:
+        shortener.says("/1", Answer(status=301, headers={"Location": "https://acme.example/jobs/1"}))
+        links = ShortLinks({"bit.ly"}, standing_in={"bit.ly": (shortener.host, shortener.port)})
+        read, notes = resolved({"s": [offer, JobOffer(id="b")]}, links)
+    assert read["s"][0].urls == ("https://acme.example/jobs/1", "http://bit.ly/2")
+    assert read["s"][1] == JobOffer(id="b")
+    assert notes == ["offer a: where http://bit.ly/2 leads is not known, write the long link"]
+
+
+def test_an_unresolved_short_link_is_a_note(folder: Path) -> None:
+    """The import goes on, and says on stderr which link is of no use."""
+    (folder / "short.csv").write_text("id,urls\ns,https://bit.ly:1/x\n")
+    done = good("offers", "import", "short.csv", cwd=folder)
+    assert done.err == "note: offer s: where https://bit.ly:1/x leads is not known, write the long link\n"
+    assert done.out == "short.csv: 1 offer; 1 new\n"
 
 
 def test_near_misses_are_listed_until_decided(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from spread.events import AnyEvent, Rejected, decode, key
+from spread.events import DAY_MS, AnyEvent, Rejected, decode, key
 from spread.hashing import Hashing
 from streams.cluster import Cluster
 from streams.topics import SOCIAL_EVENTS
@@ -82,6 +82,18 @@ def test_names_are_hashed_where_there_is_a_key(kafka: str, prefix: str, tmp_path
     hashing = Hashing(b"0123456789abcdef")
     assert ids(in_kafka(env)) == {"x:1": 1, hashing.name("x:2"): 1}
     assert {key(event) for event in in_kafka(env)} == {"x:acme", hashing.name("x:ana")}
+
+
+def test_events_beyond_the_retention_are_told(kafka: str, prefix: str, tmp_path: Path) -> None:
+    """Workers leave out what is older than the retention, so bringing it is worth a line, and nothing else is."""
+    env = environment_of(kafka, prefix) | {"RICOCHET_RETENTION_DAYS": "30"}
+    good("topics", "create", cwd=tmp_path, env=env)
+    line = '{"v":1,"id":"x:%d","kind":"post","network":"x","at":%d,"actor":"x:a","offer":"o","root":"x:%d"}\n'
+    file = tmp_path / "events.jsonl"
+    file.write_text(line % (1, 0, 1) + line % (2, 30 * DAY_MS, 2))
+    assert good("replay", file, "--to", "kafka", cwd=tmp_path, env=env).err == ""
+    file.write_text(line % (1, 0, 1) + line % (2, 30 * DAY_MS + 1, 2))
+    assert "retention_days=30" in good("replay", file, "--to", "kafka", cwd=tmp_path, env=env).err
 
 
 def test_what_can_not_be_is_refused_in_a_line(kafka: str, prefix: str, tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ from ricochet.cli import main, ricochet
 from ricochet.errors import RicochetError
 from ricochet.kafka_cli import topics
 from ricochet.settings import FILE_VARIABLE, PREFIX, Settings, load
+from spread.thresholds import Thresholds
 from tests.processes import Ended, ended, environment, started
 
 VALUES: dict[str, tuple[str, str]] = {
     "state": ('"other.state"', "other.state"),
     "engine": ('"kafka"', "kafka"),
     "near_misses": ('"other.near"', "other.near"),
+    "ambassadors": ('"people.csv"', "people.csv"),
     "tail": ('["a.jsonl", "b.jsonl"]', "a.jsonl, b.jsonl"),
     "host": ('"127.0.0.2"', "127.0.0.2"),
     "port": ("4321", "4321"),
@@ -47,6 +49,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
+    "thresholds": ("{ viral_shares = 50 }", "viral_shares=50"),
     "connectors": ('{ nobody = { "key" = "geheim" } }', "nobody.key=**********"),
     "journals": ('"cursors"', "cursors"),
     "receiver_host": ('"127.0.0.4"', "127.0.0.4"),
@@ -107,11 +110,11 @@ def in_force(here: Here, folder: Path, env: Mapping[str, str] | None = None) -> 
 def in_environment(name: str) -> str:
     """Give a setting's value as the environment has it: text without quotes, a table as JSON."""
     value = VALUES[name][0]
-    return (
-        value.replace(" = ", ": ").replace("security_protocol", '"security_protocol"').replace("nobody", '"nobody"')
-        if "=" in value
-        else value.strip('"')
-    )
+    if "=" not in value:
+        return value.strip('"')
+    for key in ("security_protocol", "nobody", "viral_shares"):
+        value = value.replace(key, f'"{key}"')
+    return value.replace(" = ", ": ")
 
 
 def test_all_settings_are_shown_with_their_defaults(here: Here, tmp_path: Path) -> None:
@@ -217,6 +220,8 @@ def test_what_is_wrong_in_the_file_is_named(
         ("RICOCHET_HOST", ""),
         ("RICOCHET_SETTINGS", "missing.toml"),
         ("RICOCHET_SETTINGS", "."),
+        ("RICOCHET_THRESHOLDS", '{"viral_sharse": 50}'),
+        ("RICOCHET_THRESHOLDS", '{"viral_shares": 0.5}'),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -224,6 +229,13 @@ def test_what_is_wrong_in_the_environment_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(name, value)
     with pytest.raises(RicochetError, match=re.compile(name.removeprefix(PREFIX), re.IGNORECASE)):
         load()
+
+
+def test_one_threshold_can_be_set_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of its own sets a threshold; the others keep their defaults."""
+    monkeypatch.setenv("RICOCHET_THRESHOLDS__VIRAL_SHARES", "50")
+    monkeypatch.setenv("RICOCHET_THRESHOLDS__VIRAL_PASSED_ON", "0.2")
+    assert load().thresholds.thresholds() == Thresholds(viral_shares=50, viral_passed_on=0.2)
 
 
 def test_secrets_are_hidden_and_reach_the_client(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

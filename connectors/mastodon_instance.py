@@ -1,0 +1,144 @@
+"""One instance of Mastodon, asked through Mastodon.py: its answers as they came, its faults in the contract's words.
+
+The library's own objects are left aside, since what is kept of a message is what `normalise` reads again after a crash.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from mastodon import Mastodon
+
+from connectors.api import fault
+from connectors.connector import ConnectorError, NotConnected, Refused
+from connectors.mastodon_statuses import Message
+
+_TIMEOUT_S: Final = 30.0
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+_T = TypeVar("_T")
+
+_rows: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _Me(msgspec.Struct):
+    acct: str
+
+
+class _Said(msgspec.Struct):
+    domain: str = ""
+    uri: str = ""  # the same, in the first version of the answer
+
+
+_me: Final = msgspec.json.Decoder(_Me).decode
+_said: Final = msgspec.json.Decoder(_Said).decode
+
+
+class Absent(NotConnected):
+    """What was asked for is not there, or not to be seen with these credentials."""
+
+
+class Answer(msgspec.Struct):
+    """What an instance said: the bytes, and the library's object, which knows the page that follows."""
+
+    body: bytes
+    object: Any
+
+    def rows(self) -> list[bytes]:
+        """The entries of a list."""
+        return [bytes(row) for row in read(self.body, _rows)]
+
+
+class Instance:
+    """The instance named in an allow-list, as `social.example` or an address, and a token of an account there.
+
+    `silence_s` is how long a stream may say nothing, a sign of life included. Any thread may ask.
+    """
+
+    def __init__(self, name: str, token: str, silence_s: float) -> None:
+        base = name if "://" in name else f"https://{name}"
+        self.host: Final = urlsplit(base).netloc.lower()
+        if not self.host or (urlsplit(base).scheme != "https" and self.host.partition(":")[0] not in _LOOPBACK):
+            raise Refused("option instances of connector mastodon: each is a host, or an address with https")
+        self.silence_s: Final = silence_s
+        self.domain = self.me = ""
+        """How it names itself in the names of accounts, and the token's account there; known after `greet`."""
+        self._last = threading.local()
+        self._session = requests.Session()
+        self._session.hooks["response"].append(self._note)
+        self.client: Final = Mastodon(
+            access_token=token,
+            api_base_url=base,
+            ratelimit_method="throw",
+            request_timeout=_TIMEOUT_S,
+            session=self._session,
+            user_agent="ricochet",
+        )
+
+    def greet(self) -> None:
+        """Learn whose token it is, and how the instance names itself."""
+        me = self.ask("accounts/verify_credentials", lambda client: client.account_verify_credentials())
+        self.me = read(me.body, _me).acct
+        try:
+            said = read(self.ask("instance", lambda client: client.instance_v2()).body, _said)
+        except Absent:  # before Mastodon 4, and relatives of it
+            said = read(self.ask("instance", lambda client: client.instance_v1()).body, _said)
+        self.domain = (said.domain or said.uri.rpartition("/")[2] or self.host).lower()
+
+    def ask(self, what: str, call: Callable[[Mastodon], Any]) -> Answer:
+        """Ask. `what` is named in errors, so it holds no name of an account or a post."""
+        with self.faults(what):
+            answer = call(self.client)
+            return Answer(self._last.response.content, answer)
+
+    def faults(self, what: str) -> "_Faults":
+        """Turn what goes wrong in the block into what the contract of a connector names."""
+        self._last.response = None
+        return _Faults(self, what)
+
+    def message(self, event: str, payload: str) -> bytes:
+        """An event in its envelope."""
+        now = time.time_ns() // 1_000_000
+        return msgspec.json.encode(Message(self.domain, self.me, event, payload, now))
+
+    def translated(self, what: str, error: Exception) -> ConnectorError:
+        """What an error of the library means, without its text: that may hold an address, and what is at it."""
+        if isinstance(error, ConnectorError):
+            return error
+        response = getattr(self._last, "response", None)
+        if response is None or response.ok:
+            return NotConnected(f"{self.host}: {what}: {type(error).__name__}")
+        if response.status_code in (404, 410):
+            return Absent(f"{self.host}: {what}: HTTP {response.status_code}")
+        return fault(response.status_code, response.headers, f"{self.host}: {what}")
+
+    def close(self) -> None:
+        """Close the connections. A question opens them again."""
+        self._session.close()
+
+    def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        self._last.response = response
+
+
+class _Faults:
+    def __init__(self, instance: Instance, what: str) -> None:
+        self._instance, self._what = instance, what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception):
+            raise self._instance.translated(self._what, error) from None
+
+
+def read(body: bytes, decode: Callable[[bytes], _T]) -> _T:
+    """What an answer holds. Raises `NotConnected` where it is of another shape."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotConnected("an answer of another shape") from None

@@ -1,0 +1,1 @@
+"""Out: the dashboards that Grafana shows, made by `python -m dashboards` into the JSON beside this."""
