@@ -37,7 +37,8 @@ class Letter(msgspec.Struct, frozen=True):
     @property
     def place(self) -> tuple[str, int, int, int]:
         """Where it stood, to be compared."""
-        return self.topic, *(-1 if number is None else number for number in (self.partition, self.offset, self.index))
+        partition, offset, index = (-1 if n is None else n for n in (self.partition, self.offset, self.index))
+        return self.topic, partition, offset, index
 
     def __str__(self) -> str:
         part = "" if self.index is None else f"[{self.index}]"
