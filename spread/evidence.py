@@ -3,7 +3,7 @@
 Nothing is derived here.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spread.acts import FAR, NONE, Acts
 from spread.events import smaller
 from spread.facts import (
+    REPLY,
     ActFact,
     Called,
     Change,
@@ -110,6 +111,26 @@ class Evidence:
         moments, counts = np.array(of, dtype=np.int64).reshape(-1, 2).T
         return moments, counts
 
+    def last_at(self) -> int:
+        """The latest moment of any act, in ms; 0 without any."""
+        at = self._column(self._acts.at)
+        return int(at.max()) if len(at) else 0
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By target, the latest totals that its network stated."""
+        return {target: {name: value for name, (_, _, value) in t.items()} for target, t in self._totals.items()}
+
+    def funnel(self) -> dict[str, int]:
+        """Clicks, applications and hires that came of the offer."""
+        sums: dict[str, int] = {}
+        for outcome in self._outcomes.values():
+            sums[outcome.stage] = sums.get(outcome.stage, 0) + outcome.n
+        return sums
+
+    def nodes(self) -> int:
+        """Acts kept, living or not."""
+        return len(self._acts)
+
     def _silent(self) -> frozenset[int]:
         """The accounts whose acts all count for other offers, so that their lists and deletes count there too."""
         acts = self._acts
@@ -179,3 +200,25 @@ class Evidence:
                 return False
         self._outcomes[fact.id] = fact
         return True
+
+    def _replies(self) -> int:
+        acts = self._acts
+        replies = (self._column(acts.kind) == REPLY).nonzero()[0]
+        return sum(1 for reply in replies.tolist() if not acts.gone[reply] and acts.shown(reply))
+
+    def _foreign_deletes(self) -> dict[int, int]:
+        """By root, the deletes of its acts that another account sent."""
+        acts = self._acts
+        silent = {acts.accounts[account] for account in self._silent()}
+        foreign: dict[int, int] = {}
+        for target, deletes in acts.taken_back.items():
+            if acts.shown(target) and acts.actor[target] != NONE:
+                actor = acts.accounts[acts.actor[target]]
+                strangers = sum(1 for delete in deletes if delete.actor != actor and delete.actor not in silent)
+                if strangers:
+                    foreign[acts.root[target]] = foreign.get(acts.root[target], 0) + strangers
+        return foreign
+
+    def _column(self, column: "Iterable[int]") -> NDArray[np.int64]:
+        """A column as an array, without a copy; to be let go before the column grows."""
+        return np.asarray(column)

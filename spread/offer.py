@@ -5,7 +5,7 @@ since the last one: step by step where little came, from scratch where much did 
 rarely comes (a second delivery that differs, an erasure, an assignment).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 
 import numpy as np
@@ -16,7 +16,7 @@ from spread import velocity as speed
 from spread.acts import NONE, Places
 from spread.arrays import distinct, is_first
 from spread.evidence import Evidence
-from spread.facts import KIND_NAMES, REPLY, Digests
+from spread.facts import KIND_NAMES, Digests
 from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, EXPOSURES, INFERRED, Parents
 from spread.timeline import Timeline
 
@@ -226,11 +226,6 @@ class Offer(Evidence):
         at = self._column(self._acts.at)[self._living()]
         return int(at.min()) if len(at) else None
 
-    def last_at(self) -> int:
-        """The latest moment of any act, in ms; 0 without any."""
-        at = self._column(self._acts.at)
-        return int(at.max()) if len(at) else 0
-
     def moved_at(self) -> int:
         """The latest moment of any act or outcome, in ms; 0 without any."""
         return max(self.last_at(), max((outcome.at for outcome in self._outcomes.values()), default=0))
@@ -239,17 +234,6 @@ class Offer(Evidence):
         """Living shares later than a moment (ms)."""
         self.settle()
         return int((self._share_times() > moment).sum())
-
-    def totals(self) -> dict[str, dict[str, int]]:
-        """By target, the latest totals that its network stated."""
-        return {target: {name: value for name, (_, _, value) in t.items()} for target, t in self._totals.items()}
-
-    def funnel(self) -> dict[str, int]:
-        """Clicks, applications and hires that came of the offer."""
-        sums: dict[str, int] = {}
-        for outcome in self._outcomes.values():
-            sums[outcome.stage] = sums.get(outcome.stage, 0) + outcome.n
-        return sums
 
     def joints(self) -> dict[str, int]:
         """By root, the deleted nodes that hold living ones to the tree (the root itself not counted)."""
@@ -261,10 +245,6 @@ class Offer(Evidence):
                 root = acts.ids[acts.root[node]]
                 joints[root] = joints.get(root, 0) + 1
         return joints
-
-    def nodes(self) -> int:
-        """Acts kept, living or not."""
-        return len(self._acts)
 
     def nbytes(self) -> int:
         """Bytes of memory held, about."""
@@ -395,25 +375,3 @@ class Offer(Evidence):
         living = self._living()
         shares = living[living != self._column(self._acts.root)[living]]
         return np.sort(self._column(self._acts.at)[shares])
-
-    def _replies(self) -> int:
-        acts = self._acts
-        replies = (self._column(acts.kind) == REPLY).nonzero()[0]
-        return sum(1 for reply in replies.tolist() if not acts.gone[reply] and acts.shown(reply))
-
-    def _foreign_deletes(self) -> dict[int, int]:
-        """By root, the deletes of its acts that another account sent."""
-        acts = self._acts
-        silent = {acts.accounts[account] for account in self._silent()}
-        foreign: dict[int, int] = {}
-        for target, deletes in acts.taken_back.items():
-            if acts.shown(target) and acts.actor[target] != NONE:
-                actor = acts.accounts[acts.actor[target]]
-                strangers = sum(1 for delete in deletes if delete.actor != actor and delete.actor not in silent)
-                if strangers:
-                    foreign[acts.root[target]] = foreign.get(acts.root[target], 0) + strangers
-        return foreign
-
-    def _column(self, column: "Iterable[int]") -> NDArray[np.int64]:
-        """A column as an array, without a copy; to be let go before the column grows."""
-        return np.asarray(column)
