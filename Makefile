@@ -6,7 +6,7 @@ ARGS ?=
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test faults lint format bench docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ demo: .venv/installed ## watch simulated offers spread (ARGS="--seed 2" for more
 
 test: .venv/installed ## run the tests (ARGS="-k tree" for some)
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+faults: .venv/installed ## hurt real workers and brokers, and see that nothing is lost
+	$(BIN)/pytest --durations=0 $(ARGS) tests/faults
 
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import append, conditions, connector, latency, memory, publisher, rate, sizing, worker
+from bench import append, conditions, connector, latency, memory, publisher, rate, sizing, soak, worker
 from bench.result import Result
 
 MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
@@ -19,19 +19,24 @@ MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
     "latency": latency.measure,
     "sizing": sizing.measure,
 }
+"""What is measured unless something is named; `soak`, which takes ten minutes, only by its name."""
 
 
 def main(arguments: list[str]) -> int:
     """Measure, print a table, and answer 1 if a bound is broken."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ratios of one run.")
-    parser.add_argument("name", nargs="*", help=f"{', '.join(MEASUREMENTS)}; all without any")
-    names = parser.parse_args(arguments).name or list(MEASUREMENTS)
-    if unknown := [name for name in names if name not in MEASUREMENTS]:
+    parser.add_argument("name", nargs="*", help=f"{', '.join(MEASUREMENTS)}; all these without any; or soak")
+    for option, most in (("events", soak.EVENTS), ("seconds", soak.SECONDS), ("offers", soak.OFFERS)):
+        parser.add_argument(f"--{option}", type=int, default=most, help=f"of the soak (default {most:,})")
+    given = parser.parse_args(arguments)
+    names = given.name or list(MEASUREMENTS)
+    known = MEASUREMENTS | {"soak": lambda: soak.measure(given.events, given.seconds, given.offers)}
+    if unknown := [name for name in names if name not in known]:
         parser.error(f"no such measurement: {', '.join(unknown)}")
     print(f"{'what':<42} {'measured':>10}  {'bound':>12}")
     kept = True
     for name in names:
-        for result in MEASUREMENTS[name]():
+        for result in known[name]():
             what, value, bound, verdict = result.row()
             print(f"{what:<42} {value:>10}  {bound:>12}  {verdict}".rstrip(), flush=True)
             kept &= result.kept

@@ -24,6 +24,8 @@ from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS, SPREAD, Layout
 PATIENCE_S: Final = 120.0
 """So long nothing may happen before it is called an error."""
 _PAUSE_S: Final = 0.2
+_CONNECT_S: Final = 3.0
+"""A worker that is gone may have left its address behind, where nothing answers at all."""
 _ROUNDS: Final = 10
 """What an assignment or an erasure sends goes from stage to stage a few times; what others send meanwhile may go on."""
 _LATEST: Final = 100
@@ -87,7 +89,8 @@ class Workers:
 
     def __init__(self, servers: str, layout: Layout, options: Mapping[str, Any]) -> None:
         self._servers, self._layout, self._options = servers, layout, options
-        self._http = httpx.Client(follow_redirects=True, timeout=PATIENCE_S, trust_env=False)
+        timeout = httpx.Timeout(PATIENCE_S, connect=_CONNECT_S)
+        self._http = httpx.Client(follow_redirects=True, timeout=timeout, trust_env=False)
         self._address: str | None = None
 
     def report_lines(self, offer: str) -> list[bytes]:
@@ -122,6 +125,7 @@ class Workers:
                 why = f"{address}: {answer.status_code} {answer.text.strip()}"
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     return []
+                self._address = None
             time.sleep(_PAUSE_S)
         raise RicochetError(f"nobody answers for offer {offer} ({why})")
 

@@ -28,6 +28,7 @@ from ricochet import (
     logs,
     offers_cli,
     publisher,
+    rejected_cli,
     settings,
     web,
 )
@@ -193,6 +194,7 @@ ricochet.add_command(kafka_cli.topics)
 ricochet.add_command(kafka_cli.worker)
 ricochet.add_command(kafka_cli.doctor)
 ricochet.add_command(offers_cli.offers)
+ricochet.add_command(rejected_cli.rejected)
 ricochet.add_command(digest_cli.digest)
 
 

@@ -92,8 +92,8 @@ class Cluster:
     def check(self, topics: Sequence[Topic]) -> list[str]:
         """What makes it impossible or unsafe to work with these topics, a line each; none if all is well."""
         with trouble(self.servers):
-            found = self._describe(topics)
-            configs = self._configs([topic for topic in topics if topic.name in found])
+            found = _patiently(lambda: self._describe(topics))
+            configs = _patiently(lambda: self._configs([topic for topic in topics if topic.name in found]))
         return [
             f"topic {topic.name} {fault}"
             for topic in topics
@@ -199,7 +199,7 @@ def trouble(servers: str) -> Iterator[None]:
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
-    """Ask again while a group's coordinator is being elected, as it is after the first question of all."""
+    """Ask again while a group's coordinator is being elected, or a broker that has just gone is still asked."""
     deadline = time.monotonic() + _CONNECT_MS / 1000
     while True:
         try:

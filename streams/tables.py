@@ -4,6 +4,7 @@ Faust recovers them from their changelogs and opens and closes them in rebalance
 way (see `streams.rows`), since Faust's own would let the local store run ahead of the broker.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,13 +13,19 @@ import rocksdict
 from faust.stores import memory, rocksdb
 from faust.types import TP, EventT, StoreT
 
+from streams.clock import wall_clock
 from streams.rows import Changes, Store
 from streams.table import SUFFIX, MemoryTable
+from streams.topics import DELETIONS_MS
 
 _CACHE_BYTES: Final = 128 * 2**20
 """Of RocksDB's block caches, for all partitions of a table together."""
 _BUFFER_BYTES: Final = 8 * 2**20
 """Of each of the two buffers in which a partition gathers writes."""
+CURRENT_AT: Final = b"__ricochet\0current-at__"
+"""The row that says when a partition on disk was last known to be as its changelog was (ms)."""
+_OLD_MS: Final = DELETIONS_MS // 2
+"""So long after that it is an old copy. The rest of the time is for reading what it lacks."""
 _OPEN_FILES: Final = 64
 """That a partition has open at a time, at most."""
 
@@ -44,9 +51,26 @@ class RowsTable(faust.Table[bytes, bytes]):
         return store.partition(number) if isinstance(store, MemoryStore) else _OnDisk(store, number)
 
     def _new_store(self) -> StoreT[Any, Any]:
-        if not self._in_memory:
-            return self._new_store_by_url("rocksdb:")
-        return MemoryStore("memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes)
+        kind, url = (MemoryStore, "memory://") if self._in_memory else (DiskStore, "rocksdb:")
+        options = self.options or {}
+        return kind(url, self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, options=options)
+
+
+class DiskStore(rocksdb.Store):
+    """Rows in RocksDB. A partition that is an old copy is thrown away, and read anew from the whole changelog.
+
+    The changelog forgets after a time which rows were deleted. A copy older than that would keep them: facts that were
+    erased or have expired since.
+    """
+
+    def _open_for_partition(self, partition: int) -> Any:
+        database = super()._open_for_partition(partition)
+        current_at = int(database.get(CURRENT_AT) or 0)
+        if database.get(self.offset_key) is None or wall_clock() - current_at < _OLD_MS:
+            return database
+        database.close()
+        shutil.rmtree(self.partition_path(partition))
+        return super()._open_for_partition(partition)
 
 
 class MemoryStore(memory.Store[bytes, bytes]):
@@ -93,7 +117,9 @@ class _OnDisk:
     """One partition in RocksDB. The database is asked for each time: a rebalance may have opened it anew."""
 
     def __init__(self, store: rocksdb.Store, number: int) -> None:
+        """After a recovery: it is as its changelog."""
         self._store, self._number = store, number
+        self._database().put(CURRENT_AT, b"%d" % wall_clock())
 
     def get(self, row: bytes) -> bytes | None:
         value: bytes | None = self._database().get(row)
@@ -110,7 +136,7 @@ class _OnDisk:
 
     def __iter__(self) -> Iterator[bytes]:
         every = self._database().keys()
-        return (row for row in every if row != self._store.offset_key)
+        return (row for row in every if row not in (self._store.offset_key, CURRENT_AT))
 
     def write(self, changes: Changes, offset: int) -> None:
         writes = rocksdict.WriteBatch(raw_mode=True)
@@ -120,6 +146,7 @@ class _OnDisk:
             else:
                 writes.put(row, value)
         writes.put(self._store.offset_key, b"%d" % offset)
+        writes.put(CURRENT_AT, b"%d" % wall_clock())
         self._database().write(writes)
 
     def _database(self) -> Any:

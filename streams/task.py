@@ -77,6 +77,8 @@ class Task:
         """Events or facts in them."""
         self.recorded_at = 0
         """The timestamp of the last one, in ms. Before the first one, when the task began."""
+        self.took_at = 0.0
+        """When that was, by the steady clock (s); before the first one, when the task began."""
         self._outbox = Outbox(partitions)
         self._partitions, self._health, self._hash = partitions, health, hash_
         self._acks: list[Callable[[], Any]] = []

@@ -21,6 +21,8 @@ REJECTED: Final = "rejected"
 PEOPLE_TABLE: Final = "people"
 OFFERS_TABLE: Final = "offers"
 
+DELETIONS_MS: Final = DAY_MS
+"""So long at least a changelog tells that a row was deleted; who read it last before that would not learn of it."""
 _HOUR_MS: Final = 3_600_000
 
 
@@ -102,5 +104,5 @@ def _compacted() -> dict[str, str]:
         "cleanup.policy": "compact",
         "segment.ms": str(6 * _HOUR_MS),
         "max.compaction.lag.ms": str(DAY_MS),
-        "delete.retention.ms": str(DAY_MS),
+        "delete.retention.ms": str(DELETIONS_MS),
     }

@@ -90,7 +90,7 @@ class Worker:
         self._generation = 0
         self._flushing = asyncio.Lock()
         self._room = asyncio.Event()
-        self._flushed_at = self._took_at = time.monotonic()
+        self._flushed_at = time.monotonic()
         self.is_recovered = False
         self.app = self._application()
         self._reading = Reading(self.app)
@@ -210,15 +210,15 @@ class Worker:
         """How far each task is behind its partition."""
         now = wall_clock()
         for task in self.tasks:
-            tp = self._place(task)
-            end, done = self.app.consumer.highwater(tp), self._committed(tp)
-            behind = max(0, end - done) if end is not None else 0
+            behind = self._behind(task)
             each = max(1.0, task.items / task.applied if task.applied else 1.0)
             seconds = (now - task.recorded_at) / 1000 if behind else 0.0
             yield Lag(task.stage.name, round(behind * each), max(0.0, seconds))
 
-    def _place(self, task: Task) -> TP:
-        return TP(self.settings.layout.name(task.topic), task.number)
+    def _behind(self, task: Task) -> int:
+        """Messages of a task's partition that are not acknowledged, as far as Kafka has told."""
+        tp = TP(self.settings.layout.name(task.topic), task.number)
+        return max(0, (self.app.consumer.highwater(tp) or 0) - self._committed(tp))
 
     def _committed(self, tp: TP) -> int:
         offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]
@@ -233,7 +233,7 @@ class Worker:
             return "recovering"
         if self._flushed_at < long_ago:
             return "stalled: the last flush was long ago"
-        if self._took_at < long_ago and any(lag.events for lag in self.lags()):
+        if any(task.took_at < long_ago and self._behind(task) for task in self.tasks):
             return "lagging without progress"
         return None
 
@@ -286,7 +286,7 @@ class Worker:
         self._people = {n: self._task(PeopleTask, PEOPLE_TABLE, n) for topic, n in mine if topic == social}
         self._offers = {n: self._task(OffersTask, OFFERS_TABLE, n) for topic, n in mine if topic == offers}
         for task in self.tasks:
-            task.recorded_at = wall_clock()
+            task.recorded_at, task.took_at = wall_clock(), time.monotonic()
         for task in self._offers.values():
             task.announce()
         self._reading.begin(starts, mine)
@@ -303,10 +303,10 @@ class Worker:
 
     async def _take(self, event: EventT[Any], tasks: Callable[[], Mapping[int, Task]]) -> None:
         message = event.message
-        self._took_at = time.monotonic()
-        task = tasks().get(message.partition)
-        if task is None or not await self._reading.is_next(message.tp, message.offset, self._took_at):
+        task, moment = tasks().get(message.partition), time.monotonic()
+        if task is None or not await self._reading.is_next(message.tp, message.offset, moment):
             return
+        task.took_at = moment
         from_stage = wire.FROM_STAGE in (event.headers or {}).items()
         incoming = Incoming(message.value or b"", message.offset, int(message.timestamp * 1000), from_stage, event.ack)
         try:

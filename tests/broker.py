@@ -160,6 +160,10 @@ class Broker:
         """Stop it in good order; it can be started again."""
         self._end(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Kill it, as a power cut of its process would; it can be started again."""
+        self._end(signal.SIGKILL)
+
     def pause(self) -> None:
         """Let it hang: connections stay open and nothing is answered."""
         assert self._process is not None

@@ -36,10 +36,10 @@ class Crew:
         """Run another command of the installation, that must end well."""
         return good(*args, cwd=self.folder, env=self.env, hang_s=hang_s)
 
-    def start(self, name: str | None = None, env: Mapping[str, str] | None = None) -> Child:
-        """Start a worker, by default in the first free place, and wait for its address."""
+    def start(self, name: str | None = None, env: Mapping[str, str] | None = None, port: int = 0) -> Child:
+        """Start a worker, by default in the first free place and at any free port, and wait for its address."""
         named = ["--name", name] if name else []
-        args = command("worker", "--port", "0", *named)
+        args = command("worker", "--port", str(port), *named)
         child = Child(args, self.folder, environment(self.env | dict(env or {})))
         self.hands.append(child)
         child.base = address(child.line('"event": "working"'))
@@ -47,23 +47,10 @@ class Crew:
 
     def send(self, lines: Sequence[bytes], batch: int = 200, to: int | None = None) -> None:
         """Send events to their partitions (or all to one), a message for each `batch` of them; singly for 1."""
-        waiting: defaultdict[int, list[bytes]] = defaultdict(list)
         with KafkaProducer(bootstrap_servers=self.env["RICOCHET_KAFKA"], linger_ms=20) as producer:
             topic = self.env["RICOCHET_TOPIC_PREFIX"] + SOCIAL_EVENTS
-
-            def message(number: int) -> None:
-                some = waiting.pop(number)
-                producer.send(topic, some[0] if batch == 1 else b"[" + b",".join(some) + b"]", partition=number)
-
-            for line in lines:
-                (event,) = decode(line)
-                of = 0 if isinstance(event, Rejected) else partition(key(event), PARTITIONS)
-                number = of if to is None else to
-                waiting[number].append(line.strip())
-                if len(waiting[number]) == batch:
-                    message(number)
-            for number in [*waiting]:
-                message(number)
+            for number, value in messages(lines, batch, to):
+                producer.send(topic, value, partition=number)
             producer.flush()
 
     def caught_up(self) -> None:
@@ -128,6 +115,25 @@ def crew(bootstrap: str, prefix: str, folder: Path, env: Mapping[str, str] | Non
     finally:
         for child in hands.hands:
             child.__exit__(None, None, None)
+
+
+def messages(lines: Iterable[bytes], batch: int, to: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Gather events into messages of `batch`, each with its partition (or all for one); single events for 1."""
+    waiting: defaultdict[int, list[bytes]] = defaultdict(list)
+
+    def message(number: int) -> tuple[int, bytes]:
+        some = waiting.pop(number)
+        return number, some[0] if batch == 1 else b"[" + b",".join(some) + b"]"
+
+    for line in lines:
+        (event,) = decode(line)
+        of = 0 if isinstance(event, Rejected) else partition(key(event), PARTITIONS)
+        number = of if to is None else to
+        waiting[number].append(line.strip())
+        if len(waiting[number]) == batch:
+            yield message(number)
+    for number in [*waiting]:
+        yield message(number)
 
 
 def offers_of(lines: list[bytes]) -> list[str]:

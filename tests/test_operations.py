@@ -6,19 +6,14 @@ import ast
 import json
 import re
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from kafka.admin import ConfigResource, ConfigResourceType
-
 from ricochet.settings import PREFIX, Settings
-from streams.topics import OFFERS_TABLE, PEOPLE_TABLE, Layout
 from tests import broker
-from tests.brokers import cluster
 from tests.crew import Crew, assert_same, crew, embedded, offers_of
 from tests.crowd import crowd
-from tests.installation import ROOT, env_file
+from tests.installation import ROOT
 from tests.processes import ended, until
 
 PAGE = ROOT / "docs/operations.md"
@@ -36,42 +31,6 @@ def not_ready(hands: Crew, why: str) -> None:
 
 
 # What may be lost
-
-
-def test_one_of_three_brokers_is_lost_for_good(brokers_of_its_own: None, tmp_path: Path) -> None:
-    """With replication 3, a broker and its disk go while events flow, and nothing is lost; workers start without it.
-
-    Where more brokers must take a write than there are, a worker is stalled, and goes on once there are enough.
-    """
-    lines = crowd(21, 9_000)
-    settings = {f"{PREFIX}REPLICATION": "3", f"{PREFIX}STALLED_SECONDS": "2"}
-    with (
-        cluster(env_file(ROOT / "replicated.env"), tmp_path / "brokers") as (servers, nodes),
-        crew(servers, "", tmp_path, settings) as hands,
-    ):
-        hands.start(), hands.start()
-        hands.send(lines[:4_000])
-        until(lambda: hands.events() > 1_000, "events", every_s=0.1)
-        name, lost = next(iter(nodes.items()))
-        assert lost.end(signal.SIGKILL) == -signal.SIGKILL
-        shutil.rmtree(tmp_path / "brokers" / name)
-        hands.send(lines[4_000:7_000])
-        hands.start()
-        hands.caught_up()
-        must_be_in_sync(servers, 3)
-        hands.send(lines[7_000:])
-        not_ready(hands, "stalled: the last flush was long ago")
-        must_be_in_sync(servers, 2)
-        hands.caught_up()
-        assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
-
-
-def must_be_in_sync(servers: str, brokers: int) -> None:
-    """Have the tables' changelogs take what so many brokers take alone."""
-    with broker.admin(servers) as client:
-        for table in (PEOPLE_TABLE, OFFERS_TABLE):
-            name, config = Layout().changelog(table), {"min.insync.replicas": str(brokers)}
-            client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, config)])
 
 
 def test_a_lost_data_folder_is_made_again(hands: Crew, tmp_path: Path) -> None:

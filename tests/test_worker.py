@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from kafka import KafkaProducer
@@ -13,7 +16,7 @@ from streams.topics import REJECTED, SOCIAL_EVENTS
 from tests import real_cascades
 from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
-from tests.processes import HANG_S, ended, until
+from tests.processes import HANG_S, Child, ended, until
 
 EVENTS = 50_000
 
@@ -26,6 +29,19 @@ def many(n: int) -> list[bytes]:
         lines += real + random.Random(7).sample(real, len(real) // 20)
         random.Random(8).shuffle(lines)
     return lines
+
+
+@contextmanager
+def flowing(hands: Crew, child: Child, lines: list[bytes]) -> Iterator[None]:
+    """Send events meanwhile; the block begins when a worker has taken the first of them."""
+    before = child.events()
+    sending = Thread(target=hands.send, args=(lines,))
+    sending.start()
+    try:
+        until(lambda: child.events() > before, f"it is at them: {child.said}", every_s=0.02)
+        yield
+    finally:
+        sending.join()
 
 
 def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_path: Path) -> None:
@@ -43,22 +59,19 @@ def test_nothing_is_lost_or_counted_twice_whatever_happens_to_workers(hands: Cre
     """Two workers are killed, a third joins, one is stopped, all while events flow: the answer is the same."""
     hands.env["RICOCHET_TABLES"] = tables
     lines = many(EVENTS)
-    parts = [lines[part::6] for part in range(6)]
+    parts = [lines[part::5] for part in range(5)]
     first, second = hands.start(), hands.start()
-    hands.send(parts[0])
-    until(lambda: hands.events() > 0, "events flow")
-    hands.kill(first)
-    hands.send(parts[1])
-    first = hands.start()
-    hands.send(parts[2])
-    third = hands.start()
-    hands.ready(third)
-    hands.send(parts[3])
-    hands.kill(second)
-    hands.send(parts[4])
-    hands.start()
-    hands.stop(first)
-    hands.send(parts[5])
+    with flowing(hands, first, parts[0]):
+        hands.kill(first)
+    with flowing(hands, second, parts[1]):
+        first, third = hands.start(), hands.start()
+        hands.ready(third)
+    with flowing(hands, second, parts[2]):
+        hands.kill(second)
+    with flowing(hands, first, parts[3]):
+        hands.stop(first)
+    with flowing(hands, third, parts[4]):
+        hands.start()
     hands.caught_up()
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
 

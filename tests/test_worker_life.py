@@ -1,10 +1,9 @@
-"""The life of workers: places, readiness, fencing, rebalances, who answers for what, upgrades."""
+"""The life of workers: places, readiness, rebalances, who answers for what, upgrades."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import signal
 from pathlib import Path
 
 from spread import facts
@@ -102,24 +101,6 @@ def test_a_place_is_one_workers_alone(hands: Crew) -> None:
     assert [json.loads(child.said[-1])["place"] for child in (first, second)] == ["1", "2"]
     refused = ended("worker", "--port", "0", "--name", "1", cwd=hands.folder, env=hands.env)
     assert "place 1 is taken" in refused.complaint()
-
-
-def test_a_worker_that_was_silent_too_long_ends_with_its_own_code(hands: Crew, tmp_path: Path) -> None:
-    """Stopped for longer than its session, a worker ends with code 75 once it wakes; the answer is the same."""
-    lines = crowd(14, 12_000)
-    first, second = hands.start(), hands.start()
-    hands.send(lines[:6_000])
-    until(lambda: partitions(first) == partitions(second) == 2, "both have partitions", every_s=0.2)
-    first.kill(signal.SIGSTOP)
-    hands.send(lines[6_000:])
-    until(lambda: partitions(second) == 4, "the other has all", every_s=0.2)
-    first.kill(signal.SIGCONT)
-    assert first.ends() == 75, first.said
-    hands.gone(first)
-    third = hands.start()
-    hands.ready(third)
-    hands.caught_up()
-    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
 
 
 def test_a_place_that_comes_back_at_another_address_works(hands: Crew, tmp_path: Path) -> None:
