@@ -198,7 +198,11 @@ class Bluesky(Connector):
         self.warns = self._backfill.refused
         if lines:
             return Page(lines, source="backfill")
-        page = self._source.read(timeout_s)
+        try:
+            page = self._source.read(timeout_s)
+        except CursorRejected:
+            self._fill()
+            raise
         if page is not None and page.blind is not None:
             self._fill()
         return page

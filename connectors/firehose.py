@@ -2,6 +2,7 @@
 
 Its cursor is the number of a frame on one host, and goes on behind it. A number that the host has not reached, or one
 of another host, is of no use: a gap. Where it no longer keeps a number it says so, and begins with the oldest it has.
+A frame that can't be read is handed on as it is, to be rejected, and the next one is read.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,8 @@ from urllib.parse import urlencode
 import msgspec
 from atproto_core.car import CAR
 from atproto_core.cid import CID
-from atproto_subscription import Frame, FrameDecodingError
+from atproto_core.exceptions import AtProtocolError
+from atproto_subscription import Frame
 
 from connectors.connector import Blind, CursorRejected, NotConnected, Page
 from connectors.listening import Socket
@@ -53,22 +55,29 @@ class Firehose:
         messages: list[bytes] = []
         blind = None
         frames, self._waiting = self._waiting or self._socket.read(timeout_s, _FRAMES), []
-        if frames and self._seq is None and (body := self._body(frames[0])) is not None:
+        if frames and self._seq is None:
             # A cold start begins before the first frame: that is told before anything is made of it.
-            self._seq, self._waiting = body["seq"] - 1, frames
+            first = next((seq for seq in map(_number, frames) if seq is not None), None)
+            if first is None:
+                return None
+            self._seq, self._waiting = first - 1, frames
             return Page(cursor=self._cursor())
         for data in frames:
-            body = self._body(data)
-            seen_ms = None if body is None else _millis(body.get("time"))
-            if body is None or seen_ms is None:
+            try:
+                body = body_of(data)
+            except Unreadable:
+                messages.append(data)
+                continue
+            if body["$type"] == "#info":
+                self._outdated = body.get("name") == "OutdatedCursor"
+            seq, seen_ms = body.get("seq"), _millis(body.get("time"))
+            if not isinstance(seq, int) or seen_ms is None:
                 continue
             if self._outdated:
                 self._outdated = False
-                blind = Blind(
-                    self._heard or seen_ms, seen_ms, "the firehose no longer keeps what came behind the cursor"
-                )
-            self._seq, self._heard = body["seq"], seen_ms
-            messages.extend(messages_of(body, self._collections, seen_ms))
+                blind = self._blind(seq, seen_ms)
+            self._seq, self._heard = seq, seen_ms
+            messages += _messages(data, body, self._collections, seen_ms)
         if not frames or self._seq is None:
             return None
         return Page(messages, self._cursor(), self._heard, blind=blind)
@@ -82,28 +91,50 @@ class Firehose:
     def _cursor(self) -> str:
         return f"firehose {self._host} {self._seq}"
 
-    def _body(self, data: bytes) -> dict[str, Any] | None:
-        """What a frame holds, if it is no note of the host's own."""
-        body = body_of(data)
-        if body["$type"] == "#info":
-            self._outdated = body.get("name") == "OutdatedCursor"
-            return None
-        return body
+    def _blind(self, seq: int, seen_ms: int) -> Blind:
+        """What lies before the oldest frame that there is. In a new process the runner knows since when."""
+        why = "the firehose no longer keeps what came behind the cursor"
+        if self._heard is None:
+            self._heard = seen_ms  # whatever is lost until the next connection is told from here on
+            raise CursorRejected(why, f"firehose {self._host} {seq - 1}", seen_ms)
+        return Blind(self._heard, seen_ms, why)
+
+
+class Unreadable(Exception):
+    """A frame that can't be read."""
 
 
 def body_of(data: bytes) -> dict[str, Any]:
     """What a frame holds; its type stands under `$type`. An error is raised in the words of the contract."""
     try:
         frame = Frame.from_bytes(data)
-    except (FrameDecodingError, ValueError):
-        raise NotConnected("a frame of the firehose that can't be read") from None
+    except (AtProtocolError, ValueError):
+        raise Unreadable from None
     if frame.is_error:
         name = str(getattr(frame.body, "error", ""))
         if name == "FutureCursor":
             raise CursorRejected("the cursor is ahead of the firehose")
         raise NotConnected(f"the firehose says {name if name.isalnum() else 'an error'}")
-    body: dict[str, Any] = frame.body
-    return body | {"$type": getattr(frame.header, "t", None)}
+    if not isinstance(frame.body, dict):
+        raise Unreadable
+    return frame.body | {"$type": getattr(frame.header, "t", None)}
+
+
+def _number(data: bytes) -> int | None:
+    """The number of a frame, if it has one."""
+    try:
+        seq = body_of(data).get("seq")
+    except Unreadable:
+        return None
+    return seq if isinstance(seq, int) else None
+
+
+def _messages(data: bytes, body: dict[str, Any], collections: frozenset[str], seen_ms: int) -> list[bytes]:
+    """The messages of a frame. One whose records can't be read is handed on itself, to be rejected."""
+    try:
+        return [*messages_of(body, collections, seen_ms)]
+    except Exception:  # whatever a frame holds, and the libraries raise at it: the next one is read
+        return [data]
 
 
 def messages_of(body: dict[str, Any], collections: frozenset[str], seen_ms: int) -> Iterator[bytes]:

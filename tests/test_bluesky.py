@@ -9,13 +9,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+import libipld
 import pytest
 import zstandard
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 
 from connectors.appview import AppView
 from connectors.bluesky import COLLECTIONS, Bluesky
@@ -336,3 +340,76 @@ def test_a_question_that_the_appview_refuses_stops_nothing(appview: tuple[str, t
             assert runner.status.reconnects == 0
             assert "403" in (runner.status.warns or "")
     assert kind.asked.count("app.bsky.feed.getQuotes") == 1
+
+
+def frame(kind: str, **body: Any) -> bytes:
+    """Write a frame of a firehose."""
+    return bytes(libipld.encode_dag_cbor({"op": 1, "t": kind}) + libipld.encode_dag_cbor(body))
+
+
+def unposted(seq: int, time: str, **more: Any) -> bytes:
+    """Write a frame that says that a post is gone."""
+    op = {"action": "delete", "path": f"{POST}/{seq}", "cid": None}
+    return frame("#commit", **{"seq": seq, "time": time, "repo": "did:plc:a", "rev": "", "ops": [op]} | more)
+
+
+@contextmanager
+def firehose(*frames: bytes) -> Iterator[str]:
+    """Give the address of a host that says the same to everybody."""
+
+    def attend(connection: ServerConnection) -> None:
+        for one in frames:
+            connection.send(one)
+        with suppress(ConnectionClosed):
+            connection.recv()
+
+    with serve(attend, "127.0.0.1", 0, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.socket.getsockname()[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_a_firehose_keeps_no_longer_is_a_gap_since_the_last_process(tmp_path: Path) -> None:
+    """After a restart the gap goes from what was last heard to the oldest frame that there is, and is told once."""
+    shelf = Shelf()
+    oldest = "2026-01-02T00:00:00.000Z"
+    with firehose(
+        frame("#info", name="OutdatedCursor"), frame("#identity", seq=50, time=oldest, did="did:plc:a")
+    ) as host:
+        heard(tmp_path / "j", f"firehose {host} 7", 1_767_225_600_000_000)
+        with running(
+            made("bluesky", {"source": "firehose", "firehose": f"ws://{host}"}), tmp_path / "j", lambda: shelf
+        ):
+            until(lambda: bool(shelf.events), "the gap")
+    gap = shelf.events[0]
+    assert isinstance(gap, Gap)
+    assert (gap.from_, gap.to_) == (1_767_225_600_000, 1_767_312_000_000)
+    with Journal(tmp_path / "j") as kept:
+        assert kept.cursor in (f"firehose {host} 49", f"firehose {host} 50")
+
+
+def test_a_frame_that_cannot_be_read_is_rejected_and_passed(tmp_path: Path) -> None:
+    """Whatever is broken in a frame, it goes to the dead letters, and the cursor goes on behind it."""
+    time = "2026-01-02T00:00:00.000Z"
+    broken = [
+        b"",
+        b"\xff\x00",
+        libipld.encode_dag_cbor({"op": 1, "t": "#commit"}) + libipld.encode_dag_cbor(7),
+        unposted(2, time, ops=None),
+        unposted(3, time, ops=[{"action": "create", "path": f"{POST}/3", "cid": b"x"}], blocks=b"junk"),
+    ]
+    shelf = Shelf()
+    with firehose(b"junk", unposted(1, time), *broken, unposted(4, time)) as host:
+        connector = made("bluesky", {"source": "firehose", "firehose": f"ws://{host}"})
+        with running(connector, tmp_path / "j", lambda: shelf) as runner:
+            status = runner.status
+            until(lambda: status.messages - status.rejected.total() == 2, f"both that can be read: {status}")
+            assert status.reconnects == 0
+    assert len(shelf.rejected) in (
+        5,
+        6,
+    )  # what comes alone before the first number belongs to no time that was promised
+    with Journal(tmp_path / "j") as kept:
+        assert kept.cursor == f"firehose {host} 4"
