@@ -280,7 +280,6 @@ def test_followers_come_in_pages(appview: tuple[str, type[_AppView]]) -> None:
 def test_after_a_gap_the_appview_is_asked(appview: tuple[str, type[_AppView]], tmp_path: Path) -> None:
     """Quotes, reposts and totals of the offers' posts are filled in, each once; who is known is not asked about."""
     url, kind = appview
-    now = time.time_ns() // 1000
     root, at = uri("did:plc:company", POST, "job"), "2026-01-01T00:00:00.000Z"
     quoted = {"text": "look", "embed": {"$type": "app.bsky.embed.record", "record": ref(root)}}
     reason = {"by": {}, "uri": uri("did:plc:new", REPOST, "r"), "indexedAt": at}
@@ -299,6 +298,7 @@ def test_after_a_gap_the_appview_is_asked(appview: tuple[str, type[_AppView]], t
     shelf, first = Shelf(), Shelf()
     with Jetstream() as server:
         with running(made("bluesky", {"jetstream": server.url}), tmp_path / "j", lambda: first):
+            now = time.time_ns() // 1000  # a cold start is behind what was before it
             server.say(offer_post(now))
             server.say(commit("did:plc:known", now, REPOST, {"subject": ref(root)}, "k"))
             until(lambda: len(first.events) == 2, "the post and a repost")
@@ -318,7 +318,6 @@ def test_after_a_gap_the_appview_is_asked(appview: tuple[str, type[_AppView]], t
 def test_a_question_that_the_appview_refuses_stops_nothing(appview: tuple[str, type[_AppView]], tmp_path: Path) -> None:
     """A 403 or a 400 to one question after a gap finds nothing there: the rest is asked, what is live goes on."""
     url, kind = appview
-    now = time.time_ns() // 1000
     root, at = uri("did:plc:company", POST, "job"), "2026-01-01T00:00:00.000Z"
     reason = {"by": {}, "uri": uri("did:plc:new", REPOST, "r"), "indexedAt": at}
     kind.refused.add("app.bsky.feed.getPosts")  # and getQuotes gets a 400
@@ -329,6 +328,7 @@ def test_a_question_that_the_appview_refuses_stops_nothing(appview: tuple[str, t
     first, shelf = Shelf(), Shelf()
     with Jetstream() as server:
         with running(made("bluesky", {"jetstream": server.url}), tmp_path / "j", lambda: first):
+            now = time.time_ns() // 1000  # a cold start is behind what was before it
             server.say(offer_post(now))
             until(lambda: len(first.events) == 1, "the post")
         heard(tmp_path / "j", f"jetstream {server.host} {now - 50 * HOUR_US}", now - 50 * HOUR_US)
