@@ -26,7 +26,7 @@ TITLES = {offer.title for offer in simulate(3, NOON).offers}
 
 def test_it_names_its_address_at_once_and_serves_while_it_runs(tmp_path: Path) -> None:
     """Without a terminal the address is the first line, the numbers grow there, and the table comes at the end."""
-    with started("demo", "--for", "4s", "--speed", "43200", "--seed", "3", cwd=tmp_path) as child:
+    with started("demo", "--for", "20s", "--speed", "43200", "--seed", "3", cwd=tmp_path) as child:
         first = child.line("/metrics")
         assert child.said == [first]
         child.base = address(first)
