@@ -270,7 +270,9 @@ def test_a_panel_has_data_in_the_demo(prometheus: Child, panel: Json) -> None:
     """Each panel has data of the demo, but those about workers and connectors; no query gives hundreds of series."""
     end = time.time()
     asked = {"start": end - 120, "end": end, "step": 1}
-    viral = ask(prometheus, "query", query="topk(1, max_over_time(offer:ricochet_offer_nodes:sum[5m]))")[0]["metric"]["offer"]
+    viral = ask(prometheus, "query", query="topk(1, max_over_time(offer:ricochet_offer_nodes:sum[5m]))")[0]["metric"][
+        "offer"
+    ]
     found = 0
     for target in panel["targets"]:
         expression = filled(target["expr"], viral)
