@@ -6,7 +6,6 @@ there any more, so the gap stays told.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
@@ -14,16 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.api import NotTaken
 from connectors.appview import AppView
-from connectors.connector import NotConnected, RateLimited, Refused, Root
+from connectors.connector import Root
+from connectors.questions import Questions
 
-_TRIES: Final = 3
 _PAUSE_S: Final = 0.2
-_LONG_PAUSE_S: Final = 60.0
 _PAGES: Final = 50
-
-_Ask = Callable[[], list[bytes]]
 
 
 class Backfill:
@@ -31,46 +26,25 @@ class Backfill:
 
     def __init__(self, appview: AppView, takes_part: Callable[[str], bool]) -> None:
         self._appview, self._takes_part = appview, takes_part
-        self._questions: deque[tuple[_Ask, int]] = deque()
-        """What is still to be asked, and how often it failed."""
-        self._due = 0.0
-        self.refused: str | None = None
-        """What the AppView first refused to tell after this gap."""
+        self._questions = Questions(_PAUSE_S)
 
     def begin(self, roots: Iterable[Root]) -> None:
         """Plan the questions about some posts; those of an earlier gap are asked anew."""
-        self.refused = None
-        self._questions.clear()
+        self._questions.begin()
         for root in roots:
             uri = root.id.removeprefix("bluesky:")
-            self._plan(partial(self._totals, uri))
-            self._plan(partial(self._quotes, uri, None, 0))
-            self._plan(partial(self._reposters, uri, None, 0))
+            self._questions.plan(partial(self._totals, uri))
+            self._questions.plan(partial(self._quotes, uri, None, 0))
+            self._questions.plan(partial(self._reposters, uri, None, 0))
+
+    @property
+    def refused(self) -> str | None:
+        """What the AppView first refused to tell after this gap."""
+        return self._questions.refused
 
     def step(self) -> list[bytes]:
-        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all.
-
-        One that is not taken, or refused, has found nothing: what is live goes on.
-        """
-        if not self._questions or time.monotonic() < self._due:
-            return []
-        ask, failed = self._questions.popleft()
-        self._due = time.monotonic() + _PAUSE_S
-        try:
-            return ask()
-        except NotTaken:
-            return []
-        except Refused as error:
-            self.refused = self.refused or str(error)
-            return []
-        except (NotConnected, RateLimited) as error:
-            self._due = time.monotonic() + (error.after_s or _LONG_PAUSE_S)
-            if failed + 1 < _TRIES:
-                self._questions.appendleft((ask, failed + 1))
-            return []
-
-    def _plan(self, ask: _Ask) -> None:
-        self._questions.append((ask, 0))
+        """Ask one question, if it is time for one."""
+        return self._questions.step()
 
     def _totals(self, uri: str) -> list[bytes]:
         answer = self._appview.ask("app.bsky.feed.getPosts", {"uris": [uri]})
@@ -80,7 +54,7 @@ class Backfill:
         answer = self._appview.ask("app.bsky.feed.getQuotes", {"uri": uri, "limit": 100, "cursor": cursor})
         posts = [*_dicts(answer.get("posts"))]
         if posts and answer.get("cursor") and pages < _PAGES:
-            self._plan(partial(self._quotes, uri, answer["cursor"], pages + 1))
+            self._questions.plan(partial(self._quotes, uri, answer["cursor"], pages + 1))
         lines = [_line(post.get("uri"), post.get("indexedAt"), post.get("record")) for post in posts]
         return [line for line in lines if line is not None]
 
@@ -90,9 +64,9 @@ class Backfill:
         for actor in actors:
             did = actor.get("did")
             if isinstance(did, str) and not self._takes_part(f"bluesky:{did}"):
-                self._plan(partial(self._reposts, uri, did))
+                self._questions.plan(partial(self._reposts, uri, did))
         if actors and answer.get("cursor") and pages < _PAGES:
-            self._plan(partial(self._reposters, uri, answer["cursor"], pages + 1))
+            self._questions.plan(partial(self._reposters, uri, answer["cursor"], pages + 1))
         return []
 
     def _reposts(self, uri: str, did: str) -> list[bytes]:

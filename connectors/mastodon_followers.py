@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
+from connectors.api import Missing
 from connectors.connector import Finder
-from connectors.mastodon_instance import Absent, Instance, read
+from connectors.mastodon_instance import Instance, read
 from connectors.mastodon_statuses import NETWORK, account_of
 
 _PAGE: Final = 80
@@ -52,7 +53,7 @@ class Followers(Finder):
                     number, max_id=before or None, limit=_PAGE
                 ),
             )
-        except Absent:
+        except Missing:
             return [], None
         rows = [account_of(read(row, _account).acct, instance.domain) for row in answer.rows()]
         following = instance.client.get_pagination_info(answer.object, "next")

@@ -13,7 +13,7 @@ import msgspec
 import requests
 from mastodon import Mastodon
 
-from connectors.api import fault
+from connectors.api import Missing, fault
 from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.mastodon_statuses import Message
 
@@ -36,10 +36,6 @@ class _Said(msgspec.Struct):
 
 _me: Final = msgspec.json.Decoder(_Me).decode
 _said: Final = msgspec.json.Decoder(_Said).decode
-
-
-class Absent(NotConnected):
-    """What was asked for is not there, or not to be seen with these credentials."""
 
 
 class Answer(msgspec.Struct):
@@ -85,7 +81,7 @@ class Instance:
         self.me = read(me.body, _me).acct
         try:
             said = read(self.ask("instance", lambda client: client.instance_v2()).body, _said)
-        except Absent:  # before Mastodon 4, and relatives of it
+        except Missing:  # before Mastodon 4, and relatives of it
             said = read(self.ask("instance", lambda client: client.instance_v1()).body, _said)
         self.domain = (said.domain or said.uri.rpartition("/")[2] or self.host).lower()
 
@@ -112,8 +108,6 @@ class Instance:
         response = getattr(self._last, "response", None)
         if response is None or response.ok:
             return NotConnected(f"{self.host}: {what}: {type(error).__name__}")
-        if response.status_code in (404, 410):
-            return Absent(f"{self.host}: {what}: HTTP {response.status_code}")
         return fault(response.status_code, response.headers, f"{self.host}: {what}")
 
     def close(self) -> None:

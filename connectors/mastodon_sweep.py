@@ -7,8 +7,6 @@ was. One that is not found there stays a number in the totals.
 """
 
 import re
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -16,18 +14,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors.api import NotTaken
-from connectors.connector import NotConnected, RateLimited, Refused, Root
-from connectors.mastodon_instance import Absent, Instance, read
+from connectors.api import Missing
+from connectors.connector import Root
+from connectors.mastodon_instance import Instance, read
 from connectors.mastodon_statuses import NETWORK, TOTALS, account_of, boost_of, status_of
+from connectors.questions import Questions
 
-_TRIES: Final = 3
 PAUSE_S = 2.0
 """Half of what an instance allows: 300 calls in five minutes."""
-_LONG_PAUSE_S: Final = 60.0
 _LOCAL: Final = re.compile(r"/statuses/(\d+)\Z")
-
-_Ask = Callable[[], list[bytes]]
 
 
 class _Booster(msgspec.Struct):
@@ -48,48 +43,31 @@ class Sweep:
 
     def __init__(self, instances: Sequence[Instance], has: Callable[[str], bool]) -> None:
         self._instances, self._has = instances, has
-        self._questions: deque[tuple[_Ask, int]] = deque()
-        """What is still to be asked, and how often it failed."""
+        self._questions = Questions(PAUSE_S)
         self._asked: dict[str, tuple[int, int]] = {}
         """By post, the boosts and quotes there were when these were last asked for."""
-        self._due = 0.0
-        self.refused: str | None = None
-        """What was first refused in this round, else in the last one."""
-        self._refused_now: str | None = None
+        self._refused_before: str | None = None
 
     def begin(self, roots: Iterable[Root]) -> None:
         """Plan the questions about some posts."""
-        self.refused, self._refused_now = self._refused_now, None
+        self._refused_before = self._questions.refused
+        self._questions.begin()
         for root in roots:
-            self._plan(partial(self._post, root.id.removeprefix(NETWORK)))
+            self._questions.plan(partial(self._post, root.id.removeprefix(NETWORK)))
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to be asked."""
-        return not self._questions
+        return self._questions.is_over
+
+    @property
+    def refused(self) -> str | None:
+        """What was first refused in this round, else in the last one."""
+        return self._questions.refused or self._refused_before
 
     def step(self) -> list[bytes]:
-        """Ask one question, if it is time for one. A question that fails is asked again later, three times in all.
-
-        One that is not taken, or refused, has found nothing: what is told live goes on.
-        """
-        if not self._questions or time.monotonic() < self._due:
-            return []
-        ask, failed = self._questions.popleft()
-        self._due = time.monotonic() + PAUSE_S
-        try:
-            return ask()
-        except (Absent, NotTaken):
-            return []
-        except Refused as error:
-            if self._refused_now is None:
-                self.refused = self._refused_now = str(error)
-            return []
-        except (NotConnected, RateLimited) as error:
-            self._due = time.monotonic() + (error.after_s or _LONG_PAUSE_S)
-            if failed + 1 < _TRIES:
-                self._questions.appendleft((ask, failed + 1))
-            return []
+        """Ask one question, if it is time for one."""
+        return self._questions.step()
 
     def _post(self, uri: str) -> list[bytes]:
         """Totals of a post, or that it is gone: known for sure of one that this instance wrote itself."""
@@ -99,7 +77,7 @@ class Sweep:
         if home is not None and number is not None:
             try:
                 answer = home.ask("statuses", lambda client: client.status(number[1]))
-            except Absent:
+            except Missing:
                 return [home.message("delete", number[1])]
             return self._stated(home, answer.body)
         instance = home or self._instances[0]
@@ -112,9 +90,9 @@ class Sweep:
         counts = status.reblogs_count, status.quotes_count
         before = self._asked.get(status.uri, (0, 0))
         if counts[0] > before[0]:
-            self._plan(partial(self._boosters, instance, status.id, status.uri, None))
+            self._questions.plan(partial(self._boosters, instance, status.id, status.uri, None))
         if counts[1] > before[1]:
-            self._plan(partial(self._quotes, instance, status.id))
+            self._questions.plan(partial(self._quotes, instance, status.id))
         self._asked[status.uri] = counts
         return [instance.message(TOTALS, body.decode())]
 
@@ -127,9 +105,9 @@ class Sweep:
         for row in answer.rows():
             booster = read(row, _booster)
             if not self._has(boost_of(account_of(booster.acct, instance.domain), uri)):
-                self._plan(partial(self._boost, instance, booster.id, uri))
+                self._questions.plan(partial(self._boost, instance, booster.id, uri))
         if instance.client.get_pagination_info(answer.object, "next") is not None:
-            self._plan(partial(self._boosters, instance, id, uri, answer.object))
+            self._questions.plan(partial(self._boosters, instance, id, uri, answer.object))
         return []
 
     def _boost(self, instance: Instance, account: str, uri: str) -> list[bytes]:
@@ -147,6 +125,3 @@ class Sweep:
         """Quotes of a post, as the newest page has them; servers before 4.5 have none."""
         answer = instance.ask("statuses/quotes", lambda client: client.status_quotes(id, limit=40))
         return [instance.message("update", body.decode()) for body in answer.rows()]
-
-    def _plan(self, ask: _Ask) -> None:
-        self._questions.append((ask, 0))
