@@ -7,14 +7,13 @@ import hmac
 import json
 import re
 import time
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from spread.events import DAY_MS
-from tests.rehearsals import URL, Rehearsal
-from tests.replay import Answer, Replay, replay
+from tests.pulled import Pulled, PulledRehearsal
+from tests.rehearsals import URL
+from tests.replay import Answer
 
 ORGANIZATION = "urn:li:organization:42"
 ROOT = "urn:li:share:7000"
@@ -74,10 +73,11 @@ def signature(body: bytes, secret: str = SECRET) -> dict[str, str]:
     return {"X-LI-Signature": signed, "Content-Type": "application/json"}
 
 
-class LinkedIn:
+class LinkedIn(Pulled):
     """The API."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.posts: dict[str, dict[str, Any]] = {}
         self.gone: set[str] = set()
         self.notifications: list[dict[str, Any]] = []
@@ -86,20 +86,6 @@ class LinkedIn:
         self.expires_at: int | None = None
         self.refusals: dict[str, int] = {}
         """The status that questions for a resource are answered with."""
-        self.cuts = 0
-        """How many answers of the next pulls break off."""
-        self.http = Replay("", 0)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self.http = self._stack.enter_context(replay())
-        self.http.respond = self._respond
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def asked(self, resource: str) -> int:
         """Count the questions for a resource."""
@@ -181,24 +167,15 @@ class LinkedIn:
         return Answer({"elements": [one] if self.subscribed else []})
 
 
-class LinkedInRehearsal(Rehearsal):
+class LinkedInRehearsal(PulledRehearsal):
     """LinkedIn by its pull."""
+
+    server: LinkedIn
 
     def __init__(self) -> None:
         super().__init__()
         self.server = LinkedIn()
         self._n = 0
-
-    def __enter__(self) -> Self:
-        self.server.__enter__()
-        self.calls = self.server.http.moments
-        self.options = self.server.options()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.__exit__(kind, error, trace)
 
     def spread(self, shares: int) -> None:
         """Publish once, then share; the post and the newest notification may come in either order."""
@@ -210,10 +187,6 @@ class LinkedInRehearsal(Rehearsal):
             self.server.notifications.append(notification(self._n, "SHARE", f"sharer{self._n}"))
             self.acts.append(f"linkedin:notification:{self._n}")
             self.names.add(f"urn:li:person:sharer{self._n}")
-
-    def cut(self) -> None:
-        """Break off the next pull, in the middle of an answer."""
-        self.server.cuts += 1
 
     def limit(self, seconds: int) -> None:
         """Answer the next question with 429."""

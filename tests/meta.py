@@ -6,16 +6,15 @@ import hashlib
 import hmac
 import json
 import time
-from abc import ABC, abstractmethod
-from contextlib import ExitStack
+from abc import abstractmethod
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from connectors.meta import GRAPH_VERSION, THREADS_VERSION
-from tests.rehearsals import URL, Rehearsal
-from tests.replay import Answer, Replay, replay
+from tests.pulled import Pulled, PulledRehearsal
+from tests.rehearsals import URL
+from tests.replay import Answer
 
 PAGE = "1000"
 ROOT = f"{PAGE}_1"
@@ -88,12 +87,13 @@ def threads_delivery(field: str, value: dict[str, Any]) -> bytes:
     return json.dumps({"app_id": "1", "topic": "moderate", "target_id": "9", "time": 1, "values": told}).encode()
 
 
-class Graph(ABC):
+class Graph(Pulled):
     """What both APIs have in common."""
 
     version: ClassVar[str]
 
     def __init__(self) -> None:
+        super().__init__()
         self.posts: dict[str, dict[str, Any]] = {}
         self.edges: dict[str, list[dict[str, Any]]] = {}
         """Lists below an object, by path."""
@@ -101,20 +101,6 @@ class Graph(ABC):
         """What questions for an object or a list are answered with, by path."""
         self.headers: dict[str, str] = {}
         self.token: dict[str, Any] = {"is_valid": True, "expires_at": 0, "scopes": []}
-        self.cuts = 0
-        """How many answers of the next pulls break off."""
-        self.http = Replay("", 0)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self.http = self._stack.enter_context(replay())
-        self.http.respond = self._respond
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def options(self) -> dict[str, Any]:
         """Give the options that lead a connector here."""
@@ -260,22 +246,11 @@ class Threads(Graph):
         return self._listed("timestamp", query)
 
 
-class GraphRehearsal(Rehearsal):
+class GraphRehearsal(PulledRehearsal):
     """A network of Meta by its pull. Neither tells who shared, so each share is another post of the offer's company."""
 
     server: Graph
     network: ClassVar[str]
-
-    def __enter__(self) -> Self:
-        self.server.__enter__()
-        self.calls = self.server.http.moments
-        self.options = self.server.options()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.__exit__(kind, error, trace)
 
     @abstractmethod
     def id(self, n: int) -> str:
@@ -288,10 +263,6 @@ class GraphRehearsal(Rehearsal):
             self.server.publish(id)
             self.acts.append(f"{self.network}:{id}")
             self.names.add(id)
-
-    def cut(self) -> None:
-        """Break off the next pull, in the middle of an answer."""
-        self.server.cuts += 1
 
     def limit(self, seconds: int) -> None:
         """Answer the next question as Meta does when too many came."""
