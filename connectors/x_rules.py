@@ -78,7 +78,7 @@ def wanted(offers: Iterable[JobOffer], roots: Sequence[Root], most: int = MOST, 
     for id in sorted(posts, key=lambda id: (-newest.get(id, 0), id)):
         tagged.append((f"{_POST}{id}", [term for post in dict.fromkeys(posts[id]) for term in _leading_to(post)]))
     rules = [Rule(value, tag) for tag, terms in tagged for value in _packed(terms, longest)]
-    too_long = sum(len(term) > longest for _, terms in tagged for term in terms)
+    too_long = sum(len(term) > longest for _, terms in tagged for term in {*terms})
     cut = sum(rule.value.count(_OR) + 1 for rule in rules[most:])
     return Wanted(tuple(rules[:most]), too_long + cut)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.connector import Normal, Root
@@ -353,7 +353,11 @@ ROOTS = st.lists(
 )
 
 
+TWICE = JobOffer(id="a", urls=("https://jobs.example/aaaaaaaa", "https://jobs.example/aaaaaaaa/"))
+
+
 @given(OFFERS, ROOTS, st.integers(0, 9), st.integers(20, 200))
+@example([TWICE], [], 9, 20)
 def test_rules_keep_to_their_limits(offers: list[JobOffer], roots: list[Root], most: int, longest: int) -> None:
     """Never a rule too many or too long, each for an open offer; all terms are in them, or counted as left out."""
     rules = wanted(offers, roots, most, longest)
