@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import msgspec
 
+from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, RateLimited, Refused
 
 _TIMEOUT_S: Final = 30.0
@@ -42,7 +43,7 @@ class Answer(NamedTuple):
         try:
             return int(parsedate_to_datetime(self.headers["date"]).timestamp() * 1000)
         except (KeyError, ValueError, TypeError):
-            return time.time_ns() // 1_000_000
+            return now_ms()
 
 
 def fault(status: int, headers: Mapping[str, str], what: str) -> ConnectorError:

@@ -8,7 +8,6 @@ When something happened is read from the revision of its commit, which the serve
 source passes on unchanged; only where that is more than a day from the moment it was seen, that moment counts.
 """
 
-import time
 from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol
 
@@ -16,6 +15,7 @@ import msgspec
 
 from connectors.appview import AppView
 from connectors.backfill import Backfill
+from connectors.clock import now_ms
 from connectors.connector import (
     Abilities,
     Check,
@@ -213,7 +213,7 @@ class Bluesky(Connector):
         self._appview.close()
 
     def _fill(self) -> None:
-        self._backfill.begin(self.known.roots(time.time_ns() // 1_000_000 - _FILLED_MS))
+        self._backfill.begin(self.known.roots(now_ms() - _FILLED_MS))
 
     def finder(self) -> AppView:
         """Ask the AppView."""

@@ -148,6 +148,34 @@ class Known(Protocol):
         """The open offers of the registry."""
 
 
+class KnowsNothing(Known):
+    """For a connector that is only asked what it would see: nobody's offers and posts."""
+
+    def roots(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def quotes(self, since_ms: int) -> list[Root]:
+        """None."""
+        return []
+
+    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
+        """None."""
+        return []
+
+    def takes_part(self, account: str) -> bool:
+        """Nobody does."""
+        return False
+
+    def has(self, id: str) -> bool:
+        """Nothing."""
+        return False
+
+    def offers(self) -> Sequence[JobOffer]:
+        """None."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Check:
     """What `--check` found: `sees` and `misses` in a line each."""

@@ -4,7 +4,6 @@ A list comes as `ties`, whole and marked complete, or as far as the budget reach
 before it is made; an account counts as looked up once its events are safe.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from connectors.clock import now_ms
 from connectors.connector import Declaration, Finder, NotConnected, Refused
 from connectors.door import DoorError
 from connectors.journal import JournalError
@@ -94,7 +94,7 @@ class Finding(Lasting):
 
     def _look_up(self) -> bool:
         """Look one thing up; whether there was any that the budget covers."""
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         return self._count(now) or self._list(now)
 
     def _count(self, now: int) -> bool:

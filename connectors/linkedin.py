@@ -6,7 +6,6 @@ takes a webhook away without a word with the member's role or consent, which is 
 
 import hashlib
 import hmac
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -15,6 +14,7 @@ import msgspec
 
 from connectors import linkedin_posts
 from connectors.api import Answer, Api, NotTaken
+from connectors.clock import now_ms
 from connectors.connector import (
     Abilities,
     Check,
@@ -212,7 +212,7 @@ class LinkedIn(Pushed):
     def check(self) -> Check:
         """Ask for what each organisation shows to this token."""
         sees, misses = [], ["who follows whom: LinkedIn tells nobody", "shares of posts that are not public"]
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         for organization in self._organizations:
             next(self._posts(organization, now))
             next(self._notifications(organization, now - DAY_MS, now))

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from connectors.clock import now_ms
 from connectors.connector import (
     Abilities,
     Blind,
@@ -221,7 +222,7 @@ class MastodonConnector(Connector):
         now = time.monotonic()
         if self._sweep_s and now >= self._next_sweep and self._sweep.is_over:
             self._next_sweep = now + self._sweep_s
-            self._sweep.begin(self.known.roots(time.time_ns() // 1_000_000 - _SWEPT_MS))
+            self._sweep.begin(self.known.roots(now_ms() - _SWEPT_MS))
         swept = self._sweep.step()
         self.warns = self._sweep.refused
         return swept

@@ -4,7 +4,6 @@ The library's own objects are left aside, since what is kept of a message is wha
 """
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ import requests
 from mastodon import Mastodon
 
 from connectors.api import Missing, fault
+from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.mastodon_statuses import Message
 
@@ -98,7 +98,7 @@ class Instance:
 
     def message(self, event: str, payload: str) -> bytes:
         """An event in its envelope."""
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         return msgspec.json.encode(Message(self.domain, self.me, event, payload, now))
 
     def translated(self, what: str, error: Exception) -> ConnectorError:

@@ -7,13 +7,13 @@
   the cursor, what lies between is not known to be whole: a gap.
 """
 
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from connectors.clock import now_ms
 from connectors.connector import Blind, CursorRejected
 from connectors.mastodon_instance import Answer, Instance
 from connectors.mastodon_statuses import millis
@@ -116,7 +116,7 @@ class CatchUp:
             return None
         if page(self.instance, self.timeline, max_id=_after(since.id), limit=1, types=None).rows():
             return None
-        until = max(since.at, places[0].at if places else time.time_ns() // 1_000_000)
+        until = max(since.at, places[0].at if places else now_ms())
         return Blind(since.at, until, f"{self.timeline.partition('/')[0]} timeline no longer reaches the cursor")
 
 

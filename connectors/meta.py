@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from connectors.api import Answer, Api, Missing, NotTaken, fault, reset_s
+from connectors.clock import now_ms
 from connectors.connector import (
     ConnectorError,
     Known,
@@ -135,7 +136,7 @@ class Graph:
         at_s = root.at // 1000
         window = {"fields": "id", "since": at_s - 1, "until": at_s + 2, "limit": 100}
         listed = [found(post, "id") for posts in self.listed(path, window, "posts") for post in posts]
-        return [] if id in listed else [{"gone": id, "at": time.time_ns() // 1_000_000}]
+        return [] if id in listed else [{"gone": id, "at": now_ms()}]
 
     def close(self) -> None:
         """Close the connections."""

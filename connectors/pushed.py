@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from connectors.clock import now_ms
 from connectors.connector import (
     Connector,
     ConnectorError,
@@ -139,7 +140,7 @@ class Pushed(Connector):
 
     def connect(self, cursor: str | None) -> None:
         """Begin to pull from a cursor on. It is in the first pull that credentials are tried."""
-        now = _now_ms()
+        now = now_ms()
         mark = Mark(now - self.history_ms, now - POSTS_MS, now) if cursor is None else Mark.read(cursor)
         if mark is None:
             raise CursorRejected(f"the cursor is none of {self.declared.name}")
@@ -207,7 +208,7 @@ class Pushed(Connector):
         return Page(raws, ack=delivered.ack)
 
     def _pulled(self) -> Iterator[Page]:
-        now = _now_ms()
+        now = now_ms()
         since = replace(self._mark, seen=self._mark.seen - OVERLAP_MS, posts=self._mark.posts - OVERLAP_MS)
         last: list[Any] = []
         for raws in self.pull(since, now):
@@ -281,7 +282,7 @@ class Pushed(Connector):
         return int((ends if ends.tzinfo else ends.replace(tzinfo=UTC)).timestamp() * 1000)
 
     def _heed_credentials(self) -> None:
-        if self.expires_ms is None or self.expires_ms - _now_ms() > WARNED_MS:
+        if self.expires_ms is None or self.expires_ms - now_ms() > WARNED_MS:
             self.warn("credentials", None)
             return
         day = datetime.fromtimestamp(self.expires_ms / 1000, UTC).date()
@@ -294,10 +295,6 @@ class Pushed(Connector):
             except (Refused, NotConnected):
                 return  # it may not be asked, or not now
             self.warn("webhook", why and f"{why}: what happens comes by pull alone")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _remember(known: dict[Any, None], one: Any) -> None:

@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from connectors.clock import now_ms
 from connectors.completion import Completion
 from connectors.connector import (
     Blind,
@@ -176,7 +177,7 @@ class Runner(Lasting):
         self._log.warning("cold start", connector=self.status.name, why=str(error))
         guarded(self._connector.close)
         guarded(lambda: self._connector.connect(error.earliest))
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         since = self._journal.heard if self._journal.heard is not None else now
         until = max(since, now if error.seen_from is None else error.seen_from)
         self._send([self._gap(Blind(since, until, str(error)))], error.earliest, until)
@@ -258,7 +259,7 @@ class Runner(Lasting):
         """
         if self._retention_ms is None or (self._pruned_at is not None and time.monotonic() - self._pruned_at < _DAY_S):
             return
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         heard = self.status.heard_ms
         if is_behind:
             now = min(now, now if heard is None else heard)

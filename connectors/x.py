@@ -15,6 +15,7 @@ from itertools import islice
 from typing import ClassVar, Final, TypeVar
 
 from connectors import x_rules
+from connectors.clock import now_ms
 from connectors.connector import (
     Abilities,
     Blind,
@@ -99,7 +100,7 @@ class X(Connector):
     def connect(self, cursor: str | None) -> None:
         """Set the rules and open the stream; what happened since the cursor is asked for beside it."""
         self._hang_up()
-        now = _now()
+        now = now_ms()
         self._is_new = cursor is None
         self._seen = now
         since = None
@@ -124,8 +125,8 @@ class X(Connector):
                 return self._behind(Page())
             if self._unpaid_since is not None:
                 since, self._unpaid_since = self._unpaid_since, None
-                return Page(blind=Blind(since, max(since, _now()), "X took no calls: its credits had run out"))
-            page = self._filling.step() or self._recheck.step(_now())
+                return Page(blind=Blind(since, max(since, now_ms()), "X took no calls: its credits had run out"))
+            page = self._filling.step() or self._recheck.step(now_ms())
             if page is not None:
                 return self._behind(page)
             self._keep_rules()
@@ -215,7 +216,7 @@ class X(Connector):
 
     def _posts(self) -> list[Root]:
         """Posts and quotes of open offers, the newest first."""
-        oldest = _now() - KEPT_MS
+        oldest = now_ms() - KEPT_MS
         offers = {offer.id for offer in self.known.offers()}
         found = [*self.known.roots(oldest), *self.known.quotes(oldest)]
         return sorted((post for post in found if post.offer in offers), key=lambda post: (-post.at, post.id))
@@ -279,7 +280,3 @@ def _parts(items: Iterable[_T]) -> Iterator[list[_T]]:
 def _cursor(seen_ms: int, rechecked_ms: int = 0, after: str = "") -> str:
     """Until when all was read, when posts were last asked about, and the last of these."""
     return f"x {seen_ms} {rechecked_ms} {after or '-'}"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from connectors.clock import now_ms
 from connectors.connector import Blind, NotConnected, Page, RateLimited, Root
 from connectors.x_api import Forbidden, Unfit, Unpaid, XApi
 from connectors.x_posts import Asked, answered, moment
@@ -49,7 +50,7 @@ class Filling:
 
     def begin(self, since_ms: int, queries: Sequence[str]) -> None:
         """Fill in what happened from then on. What was asked for a break before begins anew."""
-        self.since, self._until = since_ms, _now()
+        self.since, self._until = since_ms, now_ms()
         self._questions.clear()
         self._planned.clear()
         self._lost.clear()
@@ -122,17 +123,13 @@ class Filling:
         elif not is_last:
             self._lost[f"more than {_PAGES} pages"] = None
         if what != "retweeted_by":
-            return Page([answered(Asked(what, _now(), of), answer)], source="backfill") if rows else None
+            return Page([answered(Asked(what, now_ms(), of), answer)], source="backfill") if rows else None
         if not is_last and question.pages < _PAGES:
             return None
         self._lost["X tells how many retweeted, and not when"] = None
-        return Page([answered(Asked(what, _now(), of, accounts=question.accounts), {})], source="backfill")
+        return Page([answered(Asked(what, now_ms(), of, accounts=question.accounts), {})], source="backfill")
 
     def _finish(self, since: int) -> Page | None:
         self.since = None
         blind = Blind(since, max(since, self._until), "; ".join(self._lost)) if self._lost else None
         return Page(blind=blind) if blind is not None or self._is_news else None
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

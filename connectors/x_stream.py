@@ -14,6 +14,7 @@ from typing import Any, Final
 import tweepy
 from tweepy.streaming import BaseStream
 
+from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected
 from connectors.lasting import place
 from connectors.x_api import FIELDS, Calls, fault
@@ -39,7 +40,7 @@ class Stream:
         if self._reader.fault is not None:
             self.close()
             raise self._reader.fault
-        self.seen_ms = _now()
+        self.seen_ms = now_ms()
 
     def read(self, timeout_s: float, most: int) -> list[bytes]:
         """Lines that have come, waiting for the first; empty if none came in time. Raises why there are no more."""
@@ -91,7 +92,7 @@ class _Reader(Calls, tweepy.StreamingClient):  # type: ignore[misc]  # tweepy ha
     def on_data(self, raw_data: bytes) -> None:
         while self.running:
             with suppress(queue.Full):
-                self.lines.put((_now(), raw_data), timeout=_PUT_S)
+                self.lines.put((now_ms(), raw_data), timeout=_PUT_S)
                 return
 
     def on_keep_alive(self) -> None:
@@ -130,7 +131,3 @@ class _Reader(Calls, tweepy.StreamingClient):  # type: ignore[misc]  # tweepy ha
         if self.fault is None:
             self.fault = why
         self.answered.set()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from connectors import catalogue
 from connectors.completion import Completion
-from connectors.connector import Connector, ConnectorError, Options, Root
+from connectors.connector import Connector, ConnectorError, KnowsNothing, Options, Root
 from connectors.finding import Finding, Findings
 from connectors.journal import Journal, JournalError
 from connectors.lasting import Sink
@@ -154,40 +154,12 @@ class _Known:
         self.offers: Callable[[], Sequence[JobOffer]] = offers.offers
 
 
-class _Nobody:
-    """What a connector knows that is only asked what it would see."""
-
-    def roots(self, since_ms: int) -> list[Root]:
-        """None."""
-        return []
-
-    def quotes(self, since_ms: int) -> list[Root]:
-        """None."""
-        return []
-
-    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
-        """None."""
-        return []
-
-    def takes_part(self, account: str) -> bool:
-        """Nobody does."""
-        return False
-
-    def has(self, id: str) -> bool:
-        """Nothing."""
-        return False
-
-    def offers(self) -> Sequence[JobOffer]:
-        """None."""
-        return ()
-
-
 def check(settings: Settings, names: Iterable[str]) -> Iterable[tuple[str, bool]]:
     """What each connector will see with the options given, as lines; whether a line is good news."""
     for name in names:
         options: Options = settings.connectors.of(name)
         try:
-            connector: Connector = catalogue.connector(name)(options, _Nobody())
+            connector: Connector = catalogue.connector(name)(options, KnowsNothing())
             found = connector.check()
         except ConnectorError as error:
             yield f"{name}: {error}", False

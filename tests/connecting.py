@@ -18,7 +18,7 @@ from typing import Any
 
 from connectors import catalogue
 from connectors.completion import Completion
-from connectors.connector import Connector, Known, Root
+from connectors.connector import Connector, Known, KnowsNothing, Root
 from connectors.door import Door
 from connectors.journal import Journal
 from connectors.lasting import Log, Sink
@@ -30,34 +30,6 @@ from tests.processes import until
 from tests.rehearsals import OFFER, URL, match
 
 KEY = b"0123456789abcdef"
-
-
-class Nothing(Known):
-    """Nobody's offers and posts."""
-
-    def roots(self, since_ms: int) -> list[Root]:
-        """None."""
-        return []
-
-    def quotes(self, since_ms: int) -> list[Root]:
-        """None."""
-        return []
-
-    def ids(self, since_ms: int, after: str, most: int) -> list[str]:
-        """None."""
-        return []
-
-    def takes_part(self, account: str) -> bool:
-        """Nobody does."""
-        return False
-
-    def has(self, id: str) -> bool:
-        """Nothing."""
-        return False
-
-    def offers(self) -> list[Any]:
-        """None."""
-        return []
 
 
 class Notes:
@@ -112,7 +84,7 @@ class Shelf:
 
 def made(name: str, options: dict[str, Any], known: Known | None = None) -> Connector:
     """Make a connector."""
-    return catalogue.connector(name)(catalogue.options(name, options), known or Nothing())
+    return catalogue.connector(name)(catalogue.options(name, options), known or KnowsNothing())
 
 
 class Looking(Known):

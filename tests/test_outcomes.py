@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from connectors.columns import Columns
 from connectors.completion import Completion
-from connectors.connector import Connector, Refused
+from connectors.connector import Connector, KnowsNothing, Refused
 from connectors.exports import Row
 from connectors.journal import Journal
 from connectors.outcomes import FIELDS, MOST, PATH, Outcomes, normalise
@@ -25,7 +25,7 @@ from ricochet.followed import Followed
 from ricochet.receiver import application
 from spread.events import AnyEvent, Outcome, Rejected
 from spread.registry import JobOffer
-from tests.connecting import Nothing, Shelf, made, running
+from tests.connecting import Shelf, made, running
 from tests.exports import SECRET
 from tests.processes import address, good, started, until
 from tests.rehearsals import OFFER, URL
@@ -207,7 +207,7 @@ def test_what_is_not_signed_or_wrong_is_refused_whole(connector: Connector, tmp_
 def test_without_files_or_a_secret_there_is_nothing_to_do() -> None:
     """It says so, and has no route where it has no secret."""
     assert made("outcomes", {"files": "o.csv"}).hooks == ()
-    idle = Outcomes(made("outcomes", {}).options, Nothing())
+    idle = Outcomes(made("outcomes", {}).options, KnowsNothing())
     with pytest.raises(Refused, match="neither files nor a secret"):
         idle.connect(None)
 
