@@ -36,10 +36,13 @@ class Crew:
         """Run another command of the installation, that must end well."""
         return good(*args, cwd=self.folder, env=self.env, hang_s=hang_s)
 
-    def start(self, name: str | None = None, env: Mapping[str, str] | None = None, port: int = 0) -> Child:
-        """Start a worker, by default in the first free place and at any free port, and wait for its address."""
+    def start(self, name: str | None = None, env: Mapping[str, str] | None = None, port: int | None = 0) -> Child:
+        """Start a worker, by default in the first free place and at any free port, and wait for its address.
+
+        Without a port it has that of its place.
+        """
         named = ["--name", name] if name else []
-        args = command("worker", "--port", str(port), *named)
+        args = command("worker", *(() if port is None else ("--port", str(port))), *named)
         child = Child(args, self.folder, environment(self.env | dict(env or {})))
         self.hands.append(child)
         child.base = address(child.line('"event": "working"'))

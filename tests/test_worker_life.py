@@ -6,9 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+from kafka.admin import MemberToRemove
+
+from ricochet.worker import FENCED
 from spread import facts
 from streams.topics import SPREAD
-from tests.crew import Crew, assert_same, embedded, offers_of, read_all
+from tests.broker import admin, free_ports
+from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
 from tests.processes import Child, Samples, ended, until
 
@@ -116,6 +120,34 @@ def test_a_place_that_comes_back_at_another_address_works(hands: Crew, tmp_path:
     hands.ready(second)
     until(lambda: partitions(again) == partitions(second) == 2, "both have partitions", every_s=0.2)
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def test_a_fenced_worker_comes_back_where_it_was(hands: Crew, tmp_path: Path) -> None:
+    """Put out of its group a worker ends with code 75; the same command has its port, folder and tables again."""
+    lines = crowd(18, 2_000)
+    hands.env["RICOCHET_WORKER_PORT"] = str(free_ports(1)[0])
+    first = hands.start("north", port=None)
+    hands.send(lines)
+    hands.caught_up()
+    tables = identities(hands)
+    assert len(tables) == 2 * PARTITIONS
+    group = hands.env["RICOCHET_TOPIC_PREFIX"] + "ricochet"
+    with admin(hands.env["RICOCHET_KAFKA"]) as kafka:
+        (member,) = kafka.describe_groups([group])[group]["members"]
+        kafka.remove_group_members(group, [MemberToRemove(group_instance_id=member["group_instance_id"])])
+    assert first.ends() == FENCED, first.said
+    assert any('"event": "fenced"' in line for line in first.said)
+    hands.gone(first)
+    again = hands.start("north", port=None)
+    assert again.base == first.base == f"http://127.0.0.1:{hands.env['RICOCHET_WORKER_PORT']}"
+    hands.ready(again)
+    assert identities(hands) == tables
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def identities(hands: Crew) -> dict[Path, str]:
+    """Read the name that RocksDB gave each table when it was made, by where it lies."""
+    return {path: path.read_text() for path in Path(hands.env["RICOCHET_DATA"]).rglob("IDENTITY")}
 
 
 def next_version(folder: Path) -> dict[str, str]:
