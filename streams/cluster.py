@@ -124,7 +124,7 @@ class Cluster:
                 if len(part["isr_nodes"]) < min(least, len(part["replica_nodes"]))
             ]
             if few:
-                numbers = ", ".join(map(str, few))
+                numbers = ", ".join(map(str, sorted(few)))
                 lines.append(
                     f"topic {name} takes nothing: of partition {numbers} fewer than {least} brokers are in sync"
                 )

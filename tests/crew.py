@@ -13,7 +13,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from ricochet.answers import Workers, wait
+from ricochet.answers import Workers
+from ricochet.waiting import wait
 from spread.events import Rejected, decode, key
 from spread.partition import partition
 from streams.cluster import Cluster
@@ -61,7 +62,7 @@ class Crew:
         layout = Layout(self.env["RICOCHET_TOPIC_PREFIX"], PARTITIONS, PARTITIONS)
         with Cluster(self.env["RICOCHET_KAFKA"]) as cluster:
             ends = cluster.ends(layout.name(SOCIAL_EVENTS), PARTITIONS)
-            wait(cluster, layout, {number: end - 1 for number, end in ends.items()}, lambda *_: None)
+            wait(cluster, layout, {number: end - 1 for number, end in ends.items()}, lambda _: None)
 
     def report(self, offers: Iterable[str]) -> tuple[bytes, bytes]:
         """Ask the workers for the report and the edges of some offers, as `replay` writes them."""
