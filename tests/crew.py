@@ -20,7 +20,7 @@ from spread.partition import partition
 from streams.cluster import Cluster
 from streams.topics import SOCIAL_EVENTS, Layout
 from tests.drive import offers_named
-from tests.processes import Child, Ended, address, command, environment, good, until
+from tests.processes import HANG_S, Child, Ended, address, command, environment, good, until
 
 PARTITIONS = 4
 
@@ -56,6 +56,12 @@ class Crew:
             for number, value in messages(lines, batch, to):
                 producer.send(topic, value, partition=number)
             producer.flush()
+
+    def produce(self, bare: str, value: bytes | None, partition: int) -> None:
+        """Put one message into a topic, as it is."""
+        with KafkaProducer(bootstrap_servers=self.env["RICOCHET_KAFKA"]) as producer:
+            topic = self.env["RICOCHET_TOPIC_PREFIX"] + bare
+            producer.send(topic, value, b"x:1", partition=partition).get(timeout=HANG_S)
 
     def caught_up(self) -> None:
         """Wait until the workers have acknowledged everything in both topics, what they sent each other included."""
