@@ -18,10 +18,10 @@ HOST = "127.0.0.1"
 
 
 class Mailbox:
-    """The server; `got` is what came, in order. `authority` is the file of who vouches for its name."""
+    """The server. `authority` is the file of who vouches for its name."""
 
     def __init__(self, folder: Path, password: str) -> None:
-        self.got: list[EmailMessage] = []
+        self._got: list[EmailMessage] = []
         (self._port,) = free_ports(1)
         self.authority = folder / "authority.pem"
         vouching = trustme.CA()
@@ -35,7 +35,7 @@ class Mailbox:
             return AuthResult(success=shown.password.decode() == password, handled=False)
 
         self._controller = Controller(
-            _Keeping(self.got),
+            _Keeping(self._got),
             hostname=HOST,
             port=self._port,
             tls_context=context,
@@ -58,6 +58,10 @@ class Mailbox:
     def address(self) -> str:
         """Host and port, as Alertmanager's `smtp_smarthost` has them."""
         return f"{HOST}:{self._port}"
+
+    def about(self, subject: str) -> list[EmailMessage]:
+        """What came with these words in its subject, in order."""
+        return [letter for letter in self._got if subject in letter["Subject"]]
 
 
 class _Keeping:
