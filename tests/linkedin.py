@@ -188,6 +188,14 @@ class LinkedInRehearsal(PulledRehearsal):
             self.acts.append(f"linkedin:notification:{self._n}")
             self.names.add(f"urn:li:person:sharer{self._n}")
 
+    def garble(self) -> None:
+        """Have notifications of the wrong type, and one whose fields have names for names."""
+        who = "garbled"
+        self.names.add(f"urn:li:person:{who}")
+        bad = notification(900_001, "SHARE", who, decoratedSourcePost=f"urn:li:person:{who}")
+        named = notification(900_002, "SHARE", who) | {f"urn:li:person:{who}": 1, "generatedActivity": {who: 1}}
+        self.server.notifications += [bad, named]
+
     def limit(self, seconds: int) -> None:
         """Answer the next question with 429."""
         self.server.http.faults.append(Answer(status=429, headers={"Retry-After": str(seconds)}))

@@ -264,6 +264,14 @@ class GraphRehearsal(PulledRehearsal):
             self.acts.append(f"{self.network}:{id}")
             self.names.add(id)
 
+    def garble(self) -> None:
+        """Publish a post of the wrong type, and one whose fields have names for names."""
+        self.names.add("garbled")
+        for n, wrong in enumerate(("message", "text", "from", "username", "attachments", "link_attachment_url")):
+            id = self.id(90_000 + n)
+            self.server.publish(id)
+            self.server.posts[id] |= {wrong: {"garbled": "garbled"}, "garbled": 1}
+
     def limit(self, seconds: int) -> None:
         """Answer the next question as Meta does when too many came."""
         self.server.http.faults.append(error(32, headers={"Retry-After": str(seconds)}))

@@ -18,11 +18,12 @@ import pytest
 
 from connectors import catalogue
 from connectors.connector import Connector
-from connectors.door import Door, DoorError
+from connectors.door import DeadLetters, Door, DoorError
 from connectors.journal import Journal
 from connectors.runner import Runner
 from spread.events import AnyEvent, Gap
 from spread.hashing import Hashing
+from streams.letters import foreign_letter
 from tests import broker
 from tests.connecting import KEY, Looking, Notes, Shelf, made, running
 from tests.processes import HANG_S, environment, until
@@ -238,20 +239,31 @@ class _Hanging(Shelf):
 
 
 def test_its_secrets_never_show(name: str, network: Rehearsal, journal: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither texts of its options and of itself, nor its log or the libraries', nor its errors hold a secret."""
+    """Neither texts of its options and of itself, nor its log or the libraries' at any level, nor its errors do.
+
+    Neither where the network takes its secrets, nor where it does not.
+    """
     declared = {option.name for option in catalogue.connector(name).declared.options if option.secret}
     assert declared <= {*network.options}, "a rehearsal gives each secret"
-    given = network.options | {option: f"geheim-{option}" for option in declared}
-    secrets = [f"geheim-{option}" for option in declared] + network.secrets
-    connector, notes = made(name, given, Looking()), Notes()
-    with caplog.at_level(logging.INFO), running(connector, journal, Shelf, notes, waits=False) as one:
-        until(lambda: one.status.state != "starting", "a first answer")
-        network.cut()
-        network.spread(1)
-        said = repr(connector.options) + repr(connector) + repr(vars(one.status)) + repr(notes.lines)
+    taken = {option: str(network.options[option]) for option in declared}
+    others = {option: f"geheim-{option}" for option in declared}
+    shelf, said = Shelf(), ""
+    caplog.set_level(logging.DEBUG)
+    for given in (taken, others):
+        connector, notes = made(name, network.options | given, Looking()), Notes()
+        with running(connector, journal, lambda: shelf, notes, waits=False) as one:
+            until(lambda one=one: one.status.state != "starting", "a first answer")  # type: ignore[misc]
+            network.spread(1)
+            if given is taken:
+                until(lambda: shelf.ids() >= {*network.acts}, "the events")
+            network.cut()
+            network.spread(1)
+            if given is taken:
+                until(lambda: shelf.ids() >= {*network.acts}, "the events after a cut")
+            said += repr(connector.options) + repr(connector) + repr(vars(one.status)) + repr(notes.lines)
     said += caplog.text
-    assert not [secret for secret in secrets if secret in said]
-    assert {catalogue.shown(name, given)[option] for option in declared} <= {"**********"}
+    assert not [secret for secret in [*taken.values(), *others.values(), *network.secrets] if secret in said]
+    assert {catalogue.shown(name, others)[option] for option in declared} <= {"**********"}
 
 
 def told(servers: str, topic: str) -> list[Any]:
@@ -284,6 +296,29 @@ def test_no_name_passes_the_door(
     lying = b"".join(record.value + record.key for record in told(kafka, topic) if record.key).decode()
     assert network.names
     assert not [clear for clear in network.names if clear in lying]
+
+
+def test_no_name_stands_in_a_dead_letter(
+    connector: Connector, network: Rehearsal, journal: Path, kafka: str, topic: str
+) -> None:
+    """What can't be read, full of names in clear, becomes dead letters and lines of the log that hold none of them."""
+    letters, notes = DeadLetters(f"{topic}-rejected", foreign_letter), Notes()
+    with broker.admin(kafka) as client:
+        client.create_topics({letters.topic: {"num_partitions": 1, "replication_factor": 1}})
+        client.wait_for_topics([letters.topic])
+    with running(connector, journal, lambda: Door(kafka, topic, hashing=HASHING, letters=letters), notes) as one:
+        network.spread(1)
+        until(lambda: one.status.heard_ms is not None, "a first cursor")
+        network.garble()
+        network.spread(1)
+        wanted = {HASHING.name(id) for id in network.acts}
+        until(lambda: wanted <= {event.id for event in events_in(told(kafka, topic))}, "what can be read", 0.2)
+        assert one.status.rejected
+    lying = told(kafka, letters.topic)
+    assert len(lying) >= one.status.rejected.total()
+    said = b"".join(record.value for record in lying).decode() + repr(notes.lines) + repr(vars(one.status))
+    assert not [clear for clear in network.names if clear in said]
+    assert {record.key for record in lying} == {None}
 
 
 @pytest.mark.parametrize("where", ["before the cursor", "in a page"])

@@ -393,6 +393,13 @@ class XRehearsal(Rehearsal):
         self.names |= {one["id"] for one in posts}
         self.server.publish(*posts)
 
+    def garble(self) -> None:
+        """Say a post of the wrong type, one whose fields have names for names, and half of a line."""
+        author = "55500000000009999"
+        self.names.add(author)
+        bad = json.dumps({"data": post(self.server.id(), author, author) | {"created_at": author}}).encode()
+        self.server.say(bad, json.dumps({"errors": author, author: author}).encode(), bad[:-9])
+
     def cut(self) -> None:
         """Break the stream."""
         self.server.cut()
