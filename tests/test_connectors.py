@@ -25,7 +25,7 @@ from spread.events import AnyEvent, Gap
 from spread.hashing import Hashing
 from streams.letters import foreign_letter
 from tests import broker
-from tests.connecting import KEY, Looking, Notes, Shelf, made, running
+from tests.connecting import HELD, KEY, Looking, Notes, Shelf, made, running
 from tests.processes import HANG_S, environment, until
 from tests.rehearsals import Rehearsal, rehearsals
 from tests.test_door import events_in, messages
@@ -355,7 +355,6 @@ def test_a_kill_loses_nothing(name: str, network: Rehearsal, journal: Path, kafk
     assert found.keys() <= {HASHING.name(id) for id in network.acts}
 
 
-HELD = 64 * 1024
 AWAY_S = 30
 
 
@@ -402,3 +401,64 @@ def test_kafka_may_be_away(
         wanted = {HASHING.name(id) for id in network.acts}
         until(lambda: wanted <= {event.id for event in events_in(told(servers, name))}, "everything", 0.5)
     assert same(events_in(told(servers, name))).keys() == wanted
+
+
+READ_AHEAD = 2_000
+"""Messages that may have been read while nothing goes on: those that the door holds, a page, and room to spare."""
+GROWTH = 12 * 2**20
+MANY = 50_000
+
+
+def test_what_is_read_ahead_is_bounded(
+    name: str, network: Rehearsal, journal: Path, pausable: broker.Broker, prefix: str
+) -> None:
+    """While Kafka is away a process stops to read and does not grow, however much the network has to say."""
+    servers = pausable.bootstrap
+    with broker.admin(servers) as client:
+        client.create_topics({prefix: {"num_partitions": 1, "replication_factor": 1}})
+        client.wait_for_topics([prefix])
+    args = ["tests.connecting", name, json.dumps(network.options), str(journal), servers, prefix, "nowhere"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        cwd=Path(__file__).parents[1],
+        text=True,
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        asks, says = child.stdin, child.stdout
+
+        def state() -> tuple[int, int]:
+            """Give the messages that it has read, and the bytes that wait for Kafka."""
+            print(file=asks, flush=True)
+            read, held = map(int, says.readline().split())
+            assert (read <= READ_AHEAD, held <= HELD + 4 * 1024) == (True, True), (read, held)
+            return read, held
+
+        def resident() -> int:
+            """Give the bytes of memory that it takes."""
+            (line,) = (one for one in Path(f"/proc/{child.pid}/status").read_text().splitlines() if "VmRSS" in one)
+            return int(line.split()[1]) * 1024
+
+        try:
+            assert says.readline() == "reading\n"
+            network.spread(1)
+            until(lambda: bool(told(servers, prefix)), "the first events in Kafka", 0.1)
+            pausable.pause()
+            network.spread(1_000)
+            until(lambda: state()[1] > HELD - 4 * 1024, "the bound", 0.1, hang_s=120)
+            took = resident()
+            network.spread(MANY)
+            away = time.monotonic() + AWAY_S / 2
+
+            def grown() -> bool:
+                """Tell whether it was left alone for long enough, and hold it to its size all the while."""
+                state()
+                assert resident() - took < GROWTH, f"grew by {(resident() - took) >> 20} MiB"
+                return time.monotonic() > away
+
+            until(grown, "a quarter of a minute", 0.1)
+        finally:
+            pausable.resume()
+            child.kill()
