@@ -112,9 +112,8 @@ class LinkedIn(Pulled):
         resource, _, key = parts.path.removeprefix("/rest/").partition("/")
         if resource in self.refusals:
             return Answer({"message": "no"}, self.refusals[resource])
-        if self.cuts and resource == "posts":
-            self.cuts -= 1
-            return Answer({"elements": []}, cut=5)
+        if self.broken and resource == "posts":
+            return self.broken.pop(0)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         answered: Answer = getattr(self, f"_{resource}")(unquote(key), query, parts.query)
         return answered

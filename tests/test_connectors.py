@@ -27,6 +27,7 @@ from streams.letters import foreign_letter
 from tests import broker
 from tests.connecting import HELD, KEY, Looking, Notes, Shelf, made, running
 from tests.processes import HANG_S, environment, until
+from tests.pulled import PulledRehearsal
 from tests.rehearsals import Rehearsal, rehearsals
 from tests.test_door import events_in, messages
 
@@ -190,6 +191,34 @@ def test_a_rate_limit_is_honoured(connector: Connector, network: Rehearsal, jour
         until(lambda: shelf.ids() >= {*network.acts}, "the events")
     assert network.calls[1] - network.calls[0] >= 2
     assert any(line == "rate limited" for line, _ in notes.lines)
+
+
+@pytest.mark.parametrize("name", [name for name, of in rehearsals().items() if issubclass(of, PulledRehearsal)])
+@pytest.mark.parametrize(("sign_of_life", "every_s"), [(b"", HANG_S), (b"1\r\n \r\n", 0.05)])
+def test_an_answer_that_does_not_come_is_given_up(
+    connector: Connector,
+    network: Rehearsal,
+    journal: Path,
+    sign_of_life: bytes,
+    every_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sign of life and then silence, or signs of life without end: it is given up, asked again, and loses nothing."""
+    monkeypatch.setattr("connectors.api._TIMEOUT_S", 0.5)
+    monkeypatch.setattr("connectors.api._WHOLE_S", 1.0)
+    assert isinstance(network, PulledRehearsal)
+    shelf, notes = Shelf(), Notes()
+    with running(connector, journal, lambda: shelf, notes) as one:
+        network.spread(2)
+        until(lambda: shelf.ids() >= {*network.acts}, "the events")
+        network.hush(sign_of_life, every_s)
+        until(lambda: one.status.reconnects == 1, f"the silence found out: {one.status}")
+        network.spread(2)
+        until(lambda: shelf.ids() >= {*network.acts}, "the events after")
+        assert one.status.gaps == 0
+    assert same(shelf.events).keys() >= {*network.acts}
+    (why,) = (str(more["why"]) for line, more in notes.lines if line == "not connected")
+    assert ("ReadTimeout" if every_s == HANG_S else "takes over 1 s") in why
 
 
 class _Falling(Shelf):
