@@ -131,6 +131,7 @@ class Worker:
         await self.app.start()
         ends: tuple[asyncio.Task[Any], ...] = (
             asyncio.create_task(self._flush_on()),
+            asyncio.create_task(self._reading.look_on()),
             asyncio.create_task(self.app.wait_until_stopped()),
             asyncio.create_task(stop.wait()),
         )
@@ -219,7 +220,7 @@ class Worker:
     def _behind(self, task: Task) -> int:
         """Messages of a task's partition that are not acknowledged, as far as Kafka has told."""
         tp = TP(self.settings.layout.name(task.topic), task.number)
-        return max(0, (self.app.consumer.highwater(tp) or 0) - self._committed(tp))
+        return max(0, self._reading.end_of(tp) - self._committed(tp))
 
     def _committed(self, tp: TP) -> int:
         offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]
