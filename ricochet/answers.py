@@ -12,13 +12,13 @@ from urllib.parse import quote
 import httpx
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress
 
 from ricochet.errors import RicochetError
+from ricochet.guard import asking
 from ricochet.settings import Settings
-from streams.cluster import Cluster
+from streams.cluster import CONNECT_MS, Cluster, trouble
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS, SPREAD, Layout
 
 PATIENCE_S: Final = 120.0
@@ -36,10 +36,11 @@ def workers(settings: Settings, sent: Mapping[int, int]) -> Iterator["Workers"]:
     """The workers, once they are done with all that was sent; on a terminal with a progress bar on stderr."""
     options = settings.kafka_options.client()
     console = Console(stderr=True)
-    with Cluster(settings.kafka, options) as cluster, Progress(console=console, transient=True) as bar:
-        task = bar.add_task("workers", total=None, visible=console.is_terminal)
+    shown = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with Cluster(settings.kafka, options) as cluster, shown as bar:
+        task = bar.add_task("workers", total=None)
         wait(cluster, settings.layout, sent, lambda done, total: bar.update(task, completed=done, total=total))
-    asked = Workers(settings.kafka, settings.layout, options)
+    asked = Workers(settings.kafka, settings.layout, options, settings.token)
     try:
         yield asked
     finally:
@@ -85,12 +86,14 @@ def _until_committed(
 
 
 class Workers:
-    """The workers of an installation, over HTTP. `options` are the security settings of Kafka's client."""
+    """The workers of an installation, over HTTP, with their token if they have one.
 
-    def __init__(self, servers: str, layout: Layout, options: Mapping[str, Any]) -> None:
+    `options` are the security settings of Kafka's client.
+    """
+
+    def __init__(self, servers: str, layout: Layout, options: Mapping[str, Any], token: str | None = None) -> None:
         self._servers, self._layout, self._options = servers, layout, options
-        timeout = httpx.Timeout(PATIENCE_S, connect=_CONNECT_S)
-        self._http = httpx.Client(follow_redirects=True, timeout=timeout, trust_env=False)
+        self._http = asking(token, httpx.Timeout(PATIENCE_S, connect=_CONNECT_S))
         self._address: str | None = None
 
     def report_lines(self, offer: str) -> list[bytes]:
@@ -125,6 +128,8 @@ class Workers:
                 why = f"{address}: {answer.status_code} {answer.text.strip()}"
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     return []
+                if answer.status_code == httpx.codes.UNAUTHORIZED:
+                    raise RicochetError(f"{address} wants another web_token than the settings here have")
                 self._address = None
             time.sleep(_PAUSE_S)
         raise RicochetError(f"nobody answers for offer {offer} ({why})")
@@ -132,14 +137,15 @@ class Workers:
     def _addresses(self) -> list[str]:
         """Where workers answered lately, the newest first."""
         found: dict[str, int] = {}
-        try:
-            with KafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, **self._options) as consumer:
-                for record in self._latest(consumer):
-                    with suppress(msgspec.DecodeError):  # nobody's snapshot
-                        worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
-                        found[worker] = max(found.get(worker, 0), record.timestamp)
-        except KafkaError as error:
-            raise RicochetError(f"Kafka at {self._servers}: {error}") from None
+        bounds = {"bootstrap_timeout_ms": CONNECT_MS, "enable_auto_commit": False}
+        with (
+            trouble(self._servers),
+            KafkaConsumer(bootstrap_servers=self._servers, **bounds, **self._options) as consumer,
+        ):
+            for record in self._latest(consumer):
+                with suppress(msgspec.DecodeError):  # nobody's snapshot
+                    worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
+                    found[worker] = max(found.get(worker, 0), record.timestamp)
         return sorted(found, key=lambda worker: -found[worker])
 
     def _latest(self, consumer: KafkaConsumer) -> Iterator[Any]:
