@@ -66,6 +66,7 @@ class WorkerSettings:
     """Where it answers."""
     retention_ms: int | None
     memory: int
+    """Bytes of objects that a stage keeps at hand, about; RocksDB's cache is a third more."""
     in_memory: bool = False
     stalled_s: float = 60.0
     """Without progress for so long, it is in trouble."""
@@ -100,7 +101,7 @@ class Worker:
         self.app.on_rebalance_complete.connect(self._begin)
         layout = settings.layout
         self._tables = {
-            name: RowsTable(self.app, name, partitions, in_memory=settings.in_memory)
+            name: RowsTable(self.app, name, partitions, cache=None if settings.in_memory else settings.memory // 3)
             for name, partitions in (
                 (PEOPLE_TABLE, layout.social_partitions),
                 (OFFERS_TABLE, layout.offer_partitions),

@@ -396,19 +396,23 @@ def test_the_cursor_waits_for_what_is_filled_in(network: XNetwork, tmp_path: Pat
 
 
 def test_what_vanished_is_deleted(network: XNetwork, tmp_path: Path) -> None:
-    """Posts are asked about again: one that is gone is deleted once, one that is hidden stays, totals are told."""
+    """Asked about again, what is gone, protected, suspended or withheld is deleted once, and totals are told."""
     shelf = Shelf()
     with running(connector(network, recheck_posts=86_400_000), tmp_path / "j", lambda: shelf):
         root = job(network)
-        shares = [retweet(network, root, str(n)) for n in range(20, 23)]
+        shares = [retweet(network, root, str(n)) for n in range(20, 25)]
         until(lambda: has(shelf, *shares), "the shares")
         del network.posts[shares[0][2:]]
-        network.hidden.add(shares[1][2:])
-        until(lambda: bool(of(shelf, Delete)), "the deletion")
+        network.hidden[shares[1][2:]] = "not-authorized-for-resource"
+        network.hidden[shares[2][2:]] = "resource-unavailable"
+        network.posts[shares[3][2:]]["withheld"] = {"country_codes": ["DE"]}
+        until(lambda: len(of(shelf, Delete)) == 4, "the deletions")
         asked = len(network.asked)
         until(lambda: sum("/2/tweets?" in call for call in network.asked[asked:]) > 3, "some more questions")
-    assert [(event.target, event.actor) for event in of(shelf, Delete)] == [(shares[0], "x:20")]
-    assert {(event.target, event.shares) for event in of(shelf, Counts)} == {(f"x:{root}", 3)}
+    assert sorted((event.target, event.actor) for event in of(shelf, Delete)) == [
+        (id, f"x:{20 + n}") for n, id in enumerate(shares[:4])
+    ]
+    assert {(event.target, event.shares) for event in of(shelf, Counts)} == {(f"x:{root}", 5)}
     assert {event.source for event in of(shelf, Delete)} == {"poll"}
 
 
