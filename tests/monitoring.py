@@ -34,9 +34,10 @@ def require() -> None:
 
 
 def native_copy(path: Path, places: Mapping[str, str], every: str | None = None) -> Path:
-    """Write Prometheus's config again with addresses of this machine in the place of names, all else as it is.
+    """Write Prometheus's config again with addresses and files of this machine, all else as it is.
 
-    With `every`, it scrapes and evaluates so often, to be done sooner.
+    The token that it shows is in the file `web-token` beside it, empty unless it is there. With `every`, it scrapes and
+    evaluates so often, to be done sooner.
     """
     config = yaml(PROMETHEUS)
     config["rule_files"] = [str(PROMETHEUS.parent / name) for name in config["rule_files"]]
@@ -44,6 +45,9 @@ def native_copy(path: Path, places: Mapping[str, str], every: str | None = None)
         for lookup in job.pop("dns_sd_configs", []):
             targets = [f"{name}:{lookup['port']}" for name in lookup["names"]]
             job.setdefault("static_configs", []).append({"targets": targets})
+        if "authorization" in job:
+            (token := path.with_name("web-token")).touch()
+            job["authorization"]["credentials_file"] = str(token)
     for holder in (*config["scrape_configs"], *config["alerting"]["alertmanagers"]):
         for group in holder["static_configs"]:
             group["targets"] = [one for target in group["targets"] for one in places.get(target, "").split()]

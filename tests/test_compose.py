@@ -113,12 +113,27 @@ def test_no_secret_is_inside() -> None:
     for file in files:
         for line in (ROOT / file).read_text().splitlines():
             found = re.search(r"(?i)\w*(password|secret|token|credential|api_?key)\w*[:=]\s*(.*)", line)
-            harmless = r"\$\{\w+:\?|$|-/dev/null\}$|\[[a-z-]+(, [a-z-]+)*\]$|/run/secrets/[a-z-]+$"
+            harmless = (
+                r"\$\{\w+:\?|$|-(/dev/null|\./secrets/[a-z.]+)\}$|\[[a-z-]+(, [a-z-]+)*\]$|/run/secrets/[a-z-]+( \})?$"
+            )
             assert found is None or re.match(harmless, found[2]), line
     with pytest.raises(KeyError, match="GRAFANA_ADMIN_PASSWORD: choose a password"):
         compose()
     assert {".env", "secrets/"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
+
+
+def test_the_web_token_is_a_secret_of_who_answers_and_who_asks() -> None:
+    """The token is a file beside the compose file, mounted where setting and scrape configuration name it."""
+    whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
+    assert whole["secrets"]["web-token"] == {"file": "./secrets/web.token"}
+    holders = [name for name, service in whole["services"].items() if "web-token" in service.get("secrets", ())]
+    assert holders == ["worker", "connector", "prometheus"]
+    inside = "/run/secrets/web-token"
+    assert {service["environment"][f"{PREFIX}WEB_TOKEN_FILE"] for service in ricochets().values()} == {inside}
+    scraped = [job for job in yaml(PROMETHEUS)["scrape_configs"] if "dns_sd_configs" in job]
+    assert [job["authorization"] for job in scraped] == [{"credentials_file": inside}] * 2
+    assert "secrets/web.token" in (ROOT / "docs/operations.md").read_text()
 
 
 def test_the_hash_key_is_a_secret_of_the_workers() -> None:
@@ -170,7 +185,7 @@ def test_every_setting_of_a_container_can_be_given() -> None:
     passed = {
         name.removeprefix(PREFIX).lower() for name in (*services()["worker"]["environment"], *image_environment())
     }
-    embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"hash_key", "connectors"}
+    embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"hash_key", "web_token", "connectors"}
     by_compose = {"advertise", "receiver_port"}
     elsewhere = embedded | by_option | in_files | by_compose
     assert Settings.model_fields.keys() - passed == elsewhere
@@ -231,6 +246,7 @@ def test_grafana_finds_its_data_and_its_dashboards() -> None:
 NODES = {"kafka": {}, "replicated": REPLICATED}
 
 
+TOKEN = "a token of nobody else"
 GIVEN = {
     "RICOCHET_TOPIC_PREFIX": "acme-",
     "RICOCHET_SOCIAL_PARTITIONS": "2",
@@ -263,6 +279,7 @@ def test_an_installation_starts_as_it_is_set_up(
             with there.started(name) as child:
                 child.line({"worker": '"event": "working"', "connector": '"event": "connecting"'}[name])
                 until(lambda base=child.base: is_healthy(base), f"{name} is healthy", every_s=0.2)  # type: ignore[misc]
+                assert child.get("/metrics").status_code == 401, "without the token"
                 assert child.end() == 0, child.said
         assert list((tmp_path / "workers/1").rglob("*.db"))
         assert (tmp_path / "connectors/journals/bluesky.journal").exists()
@@ -279,6 +296,7 @@ def furnish(folder: Path, jetstream: Jetstream) -> None:
     """Lay down what docs/operations.md has an employer lay down beside the compose file."""
     (folder / "secrets").mkdir()
     (folder / "secrets/hash.key").write_text("a key of nobody else\n")
+    (folder / "secrets/web.token").write_text(f"{TOKEN}\n")
     (folder / "config").mkdir()
     (folder / "config/ambassadors.csv").write_text("account,name,consented\nx:7,Ana,2026-09-01\n")
     (folder / "config/ricochet.toml").write_text(
@@ -295,22 +313,24 @@ def monitoring() -> None:
     require()
 
 
-@pytest.mark.parametrize(
-    "check", [["promtool", "check", "config", PROMETHEUS], ["amtool", "check-config", ALERTMANAGER]]
-)
-def test_config_files_are_valid(monitoring: None, check: list[str | Path]) -> None:
+@pytest.mark.parametrize("check", [["promtool", "check", "config"], ["amtool", "check-config"]])
+def test_config_files_are_valid(monitoring: None, check: list[str | Path], tmp_path: Path) -> None:
     """The tools that come with Prometheus and Alertmanager find nothing wrong."""
+    check = [*check, ALERTMANAGER if check[0] == "amtool" else native_copy(tmp_path / "prometheus.yml", {})]
     done = subprocess.run(check, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_prometheus_scrapes_and_knows_where_to_send_alerts(monitoring: None, tmp_path: Path) -> None:
-    """With the config files and flags of the compose file, and addresses of this machine, everything is seen to be up.
+    """With the config files and flags of the compose file, addresses and a token of here, everything is seen to be up.
 
     The health checks of both, and that of our image, tell what is up from what is not.
     """
+    (tmp_path / "web-token").write_text(f"{TOKEN}\n")
+    (tmp_path / "ricochet.toml").write_text('web_token_file = "web-token"\n')
     with started("demo", cwd=tmp_path) as demo:
         demo.base = address(demo.line("/metrics"))
+        assert demo.get("/metrics").status_code == 401, "without the token"
         ports = dict(zip(("prometheus", "alertmanager"), broker.free_ports(2), strict=True))
         places = {
             "worker:8780": demo.base.removeprefix("http://"),
