@@ -60,14 +60,16 @@ def write(path: Path, content: Any) -> None:
 
 
 @contextmanager
-def monitor(name: str, program: str, config: Path, port: int, folder: Path, *more: str) -> Iterator[Child]:
+def monitor(
+    name: str, program: str, config: Path, port: int, folder: Path, *more: str, env: Mapping[str, str] | None = None
+) -> Iterator[Child]:
     """Start a service of the compose file by its own flags, and more of them."""
     flags = [
         flag for flag in services()[name]["command"] if not re.match(r"--(config\.file|storage\.(tsdb\.)?path)=", flag)
     ]
     storage = "--storage.tsdb.path" if name == "prometheus" else "--storage.path"
     own = [f"--config.file={config}", f"{storage}={folder / name}", f"--web.listen-address=127.0.0.1:{port}"]
-    with Child([program, *flags, *own, *more], folder, environment()) as child:
+    with Child([program, *flags, *own, *more], folder, environment(env)) as child:
         child.base = f"http://127.0.0.1:{port}"
         yield child
 

@@ -45,13 +45,20 @@ def flowing(hands: Crew, child: Child, lines: list[bytes]) -> Iterator[None]:
 
 
 def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_path: Path) -> None:
-    """The same events through Kafka and two workers: report and edges byte for byte those of the embedded engine."""
+    """`replay` of a file, to Kafka with two workers and embedded: report, edges, input line equal byte for byte."""
     lines = many(EVENTS)
-    hands.start(), hands.start()
-    hands.send(lines)
-    hands.caught_up()
+    (tmp_path / "events.jsonl").write_bytes(b"".join([*lines[:99], b"no JSON\n", *lines[99:]]))
+    for child in (hands.start(), hands.start()):
+        hands.ready(child)
+    given: dict[str, tuple[bytes, bytes]] = {}
+    for to in ("kafka", "embedded"):
+        hands.command("replay", "events.jsonl", "--to", to, "--report", f"{to}.report", "--edges", f"{to}.edges")
+        given[to] = (tmp_path / f"{to}.report").read_bytes(), (tmp_path / f"{to}.edges").read_bytes()
     assert all(child.events() for child in hands.hands), "both had a part in it"
-    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+    assert_same(given["kafka"], given["embedded"])
+    told = json.loads(given["kafka"][0].splitlines()[-1])
+    assert (told["type"], told["events"], told["rejected"]) == ("input", len(lines) + 1, 1)
+    assert told["duplicates"] > 0
 
 
 @pytest.mark.parametrize("tables", ["rocksdb", "memory"])
