@@ -13,14 +13,14 @@ import click
 import httpx
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress
 
 from ricochet.errors import RicochetError
+from ricochet.guard import asking
 from ricochet.settings import Settings
 from ricochet.waiting import PATIENCE_S, Left, wait
-from streams.cluster import Cluster
+from streams.cluster import CONNECT_MS, Cluster, trouble
 from streams.topics import SPREAD, Layout
 
 _PAUSE_S: Final = 0.2
@@ -47,7 +47,7 @@ def workers(settings: Settings, sent: Mapping[int, int]) -> Iterator["Workers"]:
 
         if not wait(cluster, settings.layout, sent, tell):
             click.echo("others keep sending events: the answers may hold some of theirs", err=True)
-    asked = Workers(settings.kafka, settings.layout, options)
+    asked = Workers(settings.kafka, settings.layout, options, settings.token)
     try:
         yield asked
     finally:
@@ -59,12 +59,14 @@ class _Snapshot(msgspec.Struct):
 
 
 class Workers:
-    """The workers of an installation, over HTTP. `options` are the security settings of Kafka's client."""
+    """The workers of an installation, over HTTP, with their token if they have one.
 
-    def __init__(self, servers: str, layout: Layout, options: Mapping[str, Any]) -> None:
+    `options` are the security settings of Kafka's client.
+    """
+
+    def __init__(self, servers: str, layout: Layout, options: Mapping[str, Any], token: str | None = None) -> None:
         self._servers, self._layout, self._options = servers, layout, options
-        timeout = httpx.Timeout(PATIENCE_S, connect=_CONNECT_S)
-        self._http = httpx.Client(follow_redirects=True, timeout=timeout, trust_env=False)
+        self._http = asking(token, httpx.Timeout(PATIENCE_S, connect=_CONNECT_S))
         self._address: str | None = None
 
     def report_lines(self, offer: str) -> list[bytes]:
@@ -99,6 +101,8 @@ class Workers:
                 why = f"{address}: {answer.status_code} {answer.text.strip()}"
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     return []
+                if answer.status_code == httpx.codes.UNAUTHORIZED:
+                    raise RicochetError(f"{address} wants another web_token than the settings here have")
                 self._address = None
             time.sleep(_PAUSE_S)
         raise RicochetError(f"nobody answers for offer {offer} ({why})")
@@ -106,14 +110,15 @@ class Workers:
     def _addresses(self) -> list[str]:
         """Where workers answered lately, the newest first."""
         found: dict[str, int] = {}
-        try:
-            with KafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, **self._options) as consumer:
-                for record in self._latest(consumer):
-                    with suppress(msgspec.DecodeError):  # nobody's snapshot
-                        worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
-                        found[worker] = max(found.get(worker, 0), record.timestamp)
-        except KafkaError as error:
-            raise RicochetError(f"Kafka at {self._servers}: {error}") from None
+        bounds = {"bootstrap_timeout_ms": CONNECT_MS, "enable_auto_commit": False}
+        with (
+            trouble(self._servers),
+            KafkaConsumer(bootstrap_servers=self._servers, **bounds, **self._options) as consumer,
+        ):
+            for record in self._latest(consumer):
+                with suppress(msgspec.DecodeError):  # nobody's snapshot
+                    worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
+                    found[worker] = max(found.get(worker, 0), record.timestamp)
         return sorted(found, key=lambda worker: -found[worker])
 
     def _latest(self, consumer: KafkaConsumer) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from connectors import catalogue
 from connectors.connector import Abilities
 from ricochet import connect as connect_
-from ricochet import connecting, logs, settings, web
+from ricochet import connecting, logs, serving, settings
 from ricochet.errors import RicochetError
 
 QUESTIONS: Final = {
@@ -55,7 +55,7 @@ def connect(names: tuple[str, ...], list_: bool, check: bool, host: str | None, 
         return 0 if is_well else 1
     logs.configure(chosen.log_format, chosen.log_level)
     quiet()
-    connect_.connect(chosen, names, web.listen(chosen.host, chosen.port))
+    connect_.connect(chosen, names, serving.listen(chosen.host, chosen.port))
     return 0
 
 

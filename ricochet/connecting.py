@@ -16,7 +16,7 @@ from connectors.lasting import Sink
 from connectors.lookups import Budget, Lookups
 from connectors.runner import Runner, Status
 from connectors.webhook import Hook
-from ricochet import receiver, web
+from ricochet import receiver, serving
 from ricochet.errors import RicochetError
 from ricochet.followed import Followed
 from ricochet.logs import logger
@@ -136,9 +136,9 @@ async def receiving(settings: Settings, connecting: Connecting) -> AsyncIterator
     if not connecting.hooks:
         yield
         return
-    sock = web.listen(settings.receiver_host, settings.receiver_port)
-    async with web.serving(receiver.application(connecting.hooks), sock):
-        log.info("receiving", web=web.address(sock), paths=[hook.path for hook in connecting.hooks])
+    sock = serving.listen(settings.receiver_host, settings.receiver_port)
+    async with serving.bare(receiver.application(connecting.hooks), sock):
+        log.info("receiving", web=serving.address(sock), paths=[hook.path for hook in connecting.hooks])
         yield
 
 

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from ricochet.errors import RicochetError
+from ricochet.guard import asking
 from spread.events import DAY_MS
 
 DAYS: Final = 7
@@ -62,11 +63,14 @@ class Digest(msgspec.Struct, frozen=True):
     """Those that are closed and were shared."""
 
 
-def read(addresses: Iterable[str], until: int, days: int = DAYS) -> Digest:
-    """Ask workers, or `ricochet run`, for their offers, and sum the days up. Raises `RicochetError`."""
+def read(addresses: Iterable[str], until: int, days: int = DAYS, token: str | None = None) -> Digest:
+    """Ask workers, or `ricochet run`, for their offers, and sum the days up. Raises `RicochetError`.
+
+    `token` is that of the settings, which the addresses are shown.
+    """
     since = until - days * DAY_MS
     lines: list[Line] = []
-    with httpx.Client(timeout=_HANG_S, follow_redirects=True, trust_env=False) as client:
+    with asking(token, _HANG_S) as client:
         for address in addresses:
             try:
                 for offer in _answer(client, f"{address}/offers"):

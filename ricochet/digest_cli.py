@@ -32,7 +32,7 @@ def digest(addresses: tuple[str, ...], days: int, as_html: bool, out: Path, send
     As text or HTML, or sent by Alertmanager to whoever gets its alerts. Have cron call it on Monday mornings.
     """
     chosen = settings.load()
-    made = digests.read(addresses or (f"http://{chosen.host}:{chosen.port}",), wall_clock(), days)
+    made = digests.read(addresses or (f"http://{chosen.host}:{chosen.port}",), wall_clock(), days, chosen.token)
     if send is not None:
         digests.send(made, send)
         click.echo(f"sent to {send}")

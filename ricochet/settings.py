@@ -8,10 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    FilePath,
     RootModel,
     SecretStr,
     ValidationError,
@@ -29,6 +26,8 @@ from pydantic_settings import (
 from connectors import catalogue
 from connectors.connector import Options
 from ricochet.errors import RicochetError
+from ricochet.kafka_options import KafkaOptions
+from ricochet.secret import secret_in
 from spread.events import DAY_MS
 from spread.hashing import Hashing
 from spread.thresholds import Thresholds
@@ -37,46 +36,7 @@ from streams.topics import Layout
 PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
-_KEY_LENGTH: Final = 16
-
-
-class KafkaOptions(BaseModel):
-    """How Kafka's clients make themselves known. Named as kafka-python names them; what is not given is left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_cafile: FilePath | None = None
-    ssl_certfile: FilePath | None = None
-    ssl_keyfile: FilePath | None = None
-    ssl_password: SecretStr | None = None
-    ssl_check_hostname: bool = True
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_plain_username: str | None = None
-    sasl_plain_password: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> "KafkaOptions":
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_plain_username and self.sasl_plain_password
-        ):
-            raise ValueError("SASL needs sasl_mechanism, sasl_plain_username and sasl_plain_password")
-        return self
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)}" for name in sorted(self.model_fields_set))
-
-    def client(self) -> dict[str, Any]:
-        """What a client of kafka-python is given, the secrets in clear."""
-        return {
-            name: value.get_secret_value()
-            if isinstance(value, SecretStr)
-            else str(value)
-            if isinstance(value, Path)
-            else value
-            for name in self.model_fields_set
-            if (value := getattr(self, name)) is not None
-        }
+_SECRET_LENGTH: Final = 16
 
 
 class Connections(RootModel[dict[str, dict[str, str | bool | int | float | list[str]]]]):
@@ -135,6 +95,10 @@ class Settings(BaseSettings):
         [], description="Files of social events (JSON lines) that `ricochet run` follows."
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address that the web server binds to.")
+    web_token: SecretStr | None = Field(
+        None, min_length=_SECRET_LENGTH, description="Secret that whoever asks a web server has to show; else all may."
+    )
+    web_token_file: Path | None = Field(None, description="File that holds the web token, instead.")
     port: int = Field(8765, ge=0, le=65535, description="Port of the web server; 0 takes a free one.")
     retention_days: int = Field(
         400,
@@ -191,7 +155,7 @@ class Settings(BaseSettings):
     )
     hash_key: SecretStr | None = Field(
         None,
-        min_length=_KEY_LENGTH,
+        min_length=_SECRET_LENGTH,
         description="Secret key that accounts and other people's posts are hashed with on their way to Kafka.",
     )
     hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
@@ -242,23 +206,18 @@ class Settings(BaseSettings):
         return self.retention_days * DAY_MS
 
     @property
+    def token(self) -> str | None:
+        """What whoever asks a web server has to show, None if nothing."""
+        return secret_in("web_token", self.web_token, self.web_token_file, _SECRET_LENGTH)
+
+    @property
     def hashing(self) -> Hashing | None:
         """How names are hashed at the door, None where they are not."""
         return self.hashing_with(frozenset(self.own))
 
     def hashing_with(self, own: Container[str]) -> Hashing | None:
         """The same, where what stays in clear is known better."""
-        key = self.hash_key.get_secret_value() if self.hash_key else ""
-        if self.hash_key_file is not None:
-            if key:
-                raise RicochetError("settings hash_key and hash_key_file: give one of them")
-            try:
-                key = self.hash_key_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else error
-                raise RicochetError(f"setting hash_key_file: {self.hash_key_file}: {why}") from None
-            if len(key) < _KEY_LENGTH:
-                raise RicochetError(f"setting hash_key_file: a key has at least {_KEY_LENGTH} characters")
+        key = secret_in("hash_key", self.hash_key, self.hash_key_file, _SECRET_LENGTH)
         return Hashing(key.encode(), own) if key else None
 
     @property

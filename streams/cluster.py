@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
+from streams.refusal import HEARD, said
 from streams.topics import Topic
 
-_CONNECT_MS: Final = 10_000
+CONNECT_MS: Final = 10_000
 _PAUSE_S: Final = 0.1
 _UNCOMMITTED: Final = -1
 
@@ -35,7 +36,7 @@ class Cluster:
         self.servers = servers
         with trouble(self.servers):
             self._admin = KafkaAdminClient(
-                bootstrap_servers=servers, bootstrap_timeout_ms=_CONNECT_MS, client_id="ricochet", **(options or {})
+                bootstrap_servers=servers, bootstrap_timeout_ms=CONNECT_MS, client_id="ricochet", **(options or {})
             )
 
     def __enter__(self) -> "Cluster":
@@ -212,15 +213,17 @@ class Cluster:
 @contextmanager
 def trouble(servers: str) -> Iterator[None]:
     """Say in one line what Kafka, or the way to it, does not do."""
+    begun = time.monotonic()
     try:
         yield
-    except (KafkaError, OSError) as error:  # a certificate that can't be read is an OSError
-        raise ClusterError(f"Kafka at {servers}: {_reason(error)}") from None
+    except (KafkaError, OSError) as error:
+        why = HEARD.since(begun) if isinstance(error, KafkaTimeoutError) else None
+        raise ClusterError(f"Kafka at {servers}: {why or said(error)}") from None
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
     """Ask again while a group's coordinator is being elected, or a broker that has just gone is still asked."""
-    deadline = time.monotonic() + _CONNECT_MS / 1000
+    deadline = time.monotonic() + CONNECT_MS / 1000
     while True:
         try:
             return ask()
@@ -228,11 +231,6 @@ def _patiently(ask: Callable[[], Any]) -> Any:
             if not error.retriable or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_S)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the number that Kafka gives it."""
-    return " ".join(map(str, error.args)) or type(error).__name__
 
 
 def _faults(topic: Topic, found: Mapping[str, Any] | None, config: Mapping[str, str]) -> Iterator[str]:
