@@ -60,6 +60,7 @@ class Instance:
         self.host: Final = urlsplit(base).netloc.lower()
         if not self.host or (urlsplit(base).scheme != "https" and self.host.partition(":")[0] not in _LOOPBACK):
             raise Refused("option instances of connector mastodon: each is a host, or an address with https")
+        self._is_plain = urlsplit(base).scheme == "http"
         self.silence_s: Final = silence_s
         self.domain = self.me = ""
         """How it names itself in the names of accounts, and the token's account there; known after `greet`."""
@@ -103,8 +104,9 @@ class Instance:
 
     def translated(self, what: str, error: Exception) -> ConnectorError:
         """What an error of the library means, without its text: that may hold an address, and what is at it."""
-        if isinstance(error, ConnectorError):
-            return error
+        for one in (error, error.__context__):  # the library wraps what the session raises
+            if isinstance(one, ConnectorError):
+                return one
         response = getattr(self._last, "response", None)
         if response is None or response.ok:
             return NotConnected(f"{self.host}: {what}: {type(error).__name__}")
@@ -115,6 +117,9 @@ class Instance:
         self._session.close()
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        to = urlsplit(response.headers.get("Location", "") if response.is_redirect else "")
+        if to.netloc.lower() not in ("", self.host) or (to.scheme == "http" and not self._is_plain):
+            raise NotConnected(f"{self.host} leads elsewhere")
         self._last.response = response
 
 

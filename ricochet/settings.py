@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
     )
+    private_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Hosts of a private network that offers may be read from; of others only what is public."
+    )
     thresholds: Limits = Field(
         Limits({}), description="Thresholds of the conditions that differ from the defaults (see docs/conditions.md)."
     )
@@ -176,7 +179,7 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
 
-    @field_validator("tail", "own", mode="before")
+    @field_validator("tail", "own", "private_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Read one entry, or a JSON list of them."""
