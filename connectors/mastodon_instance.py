@@ -16,6 +16,7 @@ from connectors.api import Missing, fault
 from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.mastodon_statuses import Message
+from spread.events import UNREADABLE
 
 _TIMEOUT_S: Final = 30.0
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -139,5 +140,5 @@ def read(body: bytes, decode: Callable[[bytes], _T]) -> _T:
     """What an answer holds. Raises `NotConnected` where it is of another shape."""
     try:
         return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise NotConnected("an answer of another shape") from None

@@ -18,6 +18,7 @@ from rich.progress import Progress
 from ricochet.errors import RicochetError
 from ricochet.guard import asking
 from ricochet.settings import Settings
+from spread.events import UNREADABLE
 from streams.cluster import CONNECT_MS, Cluster, trouble
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS, SPREAD, Layout
 
@@ -143,7 +144,7 @@ class Workers:
             KafkaConsumer(bootstrap_servers=self._servers, **bounds, **self._options) as consumer,
         ):
             for record in self._latest(consumer):
-                with suppress(msgspec.DecodeError):  # nobody's snapshot
+                with suppress(*UNREADABLE):  # nobody's snapshot
                     worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
                     found[worker] = max(found.get(worker, 0), record.timestamp)
         return sorted(found, key=lambda worker: -found[worker])

@@ -15,7 +15,7 @@ import msgspec
 
 from ricochet.errors import RicochetError
 from ricochet.guard import asking
-from spread.events import DAY_MS
+from spread.events import DAY_MS, UNREADABLE
 
 DAYS: Final = 7
 _MOST: Final = 10
@@ -77,7 +77,7 @@ def read(addresses: Iterable[str], until: int, days: int = DAYS, token: str | No
                 for offer in _answer(client, f"{address}/offers"):
                     detail = _answer(client, f"{address}/offers/{quote(offer['offer'], safe='')}")
                     lines.append(_line(detail, told, since, until))
-            except (httpx.HTTPError, msgspec.DecodeError, KeyError, TypeError) as error:
+            except (httpx.HTTPError, *UNREADABLE, KeyError, TypeError) as error:
                 raise RicochetError(f"{address}: no answer of Ricochet: {error}") from None
     moved = sorted((line for line in lines if line.gained or line.told), key=lambda line: (-line.gained, line.offer))
     return Digest(

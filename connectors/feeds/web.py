@@ -21,6 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from connectors.api import reset_s
 from connectors.public_network import LookUp, NotPublic, Unreachable, addresses, checked
+from spread.events import UNREADABLE
 
 _TRIES: Final = 5
 _TIMEOUT_S: Final = 20.0
@@ -114,7 +115,7 @@ class Web:
         page = self.get(url, **params)
         try:
             return msgspec.json.decode(page.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise FeedError(f"{shown(page.url)} is not what is expected there: {error}") from None
 
     def _try(self, url: httpx.URL) -> Page | httpx.URL:
