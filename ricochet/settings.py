@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     advertise: str | None = Field(
         None,
-        pattern=r"^https?://[^/]+$",
+        pattern=r"^https?://[^/@]+$",
         description="Address at which other workers reach this one's web server, if it is not the one it binds to.",
     )
     tables: Literal["rocksdb", "memory"] = Field(
