@@ -20,6 +20,7 @@ from ricochet.errors import RicochetError
 from ricochet.guard import asking
 from ricochet.settings import Settings
 from ricochet.waiting import PATIENCE_S, Left, wait
+from spread.events import UNREADABLE
 from streams.cluster import CONNECT_MS, Cluster, trouble
 from streams.topics import SPREAD, Layout
 
@@ -116,7 +117,7 @@ class Workers:
             KafkaConsumer(bootstrap_servers=self._servers, **bounds, **self._options) as consumer,
         ):
             for record in self._latest(consumer):
-                with suppress(msgspec.DecodeError):  # nobody's snapshot
+                with suppress(*UNREADABLE):  # nobody's snapshot
                     worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
                     found[worker] = max(found.get(worker, 0), record.timestamp)
         return sorted(found, key=lambda worker: -found[worker])
