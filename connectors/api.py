@@ -11,6 +11,7 @@ import msgspec
 
 from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, RateLimited, Refused
+from spread.events import UNREADABLE
 
 _TIMEOUT_S: Final = 30.0
 """Of silence."""
@@ -169,5 +170,5 @@ def _complaint(answer: httpx.Response, what: str) -> bytes:
 def _json(body: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise NotConnected(f"{what}: an answer that is no JSON") from None

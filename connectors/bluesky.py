@@ -35,7 +35,7 @@ from connectors.connector import (
 from connectors.firehose import Firehose
 from connectors.jetstream import Jetstream
 from connectors.sightings import Authored, Followed, Removed, Shared, Stated, Withdrawn
-from spread.events import DAY_MS, MAX_ID_BYTES, Rejected
+from spread.events import DAY_MS, MAX_ID_BYTES, UNREADABLE, Rejected
 
 POST: Final = "app.bsky.feed.post"
 REPOST: Final = "app.bsky.feed.repost"
@@ -242,7 +242,7 @@ class Bluesky(Connector):
         try:
             message = _message(raw)
             seen = _seen(message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             reason = "mistyped field" if isinstance(error, msgspec.ValidationError) else "not JSON"
             return [Rejected(reason, str(error), raw.encode() if isinstance(raw, str) else raw)]
         return seen

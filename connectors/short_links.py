@@ -166,9 +166,9 @@ def _parsed(link: str) -> httpx.URL | None:
     """An http link, None if it is none. As it is read here it is compared and asked for, so no trick comes between."""
     try:
         url = httpx.URL(link.strip()) if len(link) <= _LINK else None
-    except httpx.InvalidURL:
+        return url if url is not None and url.scheme in ("http", "https") and url.host else None
+    except (httpx.InvalidURL, UnicodeError):  # the latter where a name is none in another script
         return None
-    return url if url is not None and url.scheme in ("http", "https") and url.host else None
 
 
 def _joined(url: httpx.URL, headers: list[tuple[bytes, bytes]]) -> httpx.URL | None:

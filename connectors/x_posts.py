@@ -21,7 +21,7 @@ import msgspec
 from connectors.connector import Normal
 from connectors.sightings import Authored, Removed, Shared, Stated
 from connectors.x_rules import offer_of
-from spread.events import MAX_ID_BYTES, Rejected
+from spread.events import MAX_ID_BYTES, UNREADABLE, Rejected
 
 NETWORK: Final = "x:"
 _EPOCH_MS: Final = 1_288_834_974_657
@@ -175,7 +175,7 @@ def sightings(raw: bytes | str) -> Sequence[Normal]:
         if message.asked is None:
             return _told(message, raw)
         return _found(message.asked, bytes(message.answer))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return [_rejected(error, raw)]
 
 

@@ -20,6 +20,7 @@ from ricochet.errors import RicochetError
 from ricochet.guard import asking
 from ricochet.settings import Settings
 from ricochet.waiting import PATIENCE_S, Left, wait
+from spread.events import UNREADABLE
 from streams.cluster import CONNECT_MS, Cluster, trouble
 from streams.topics import SPREAD, Layout
 
@@ -35,8 +36,9 @@ def workers(settings: Settings, sent: Mapping[int, int]) -> Iterator["Workers"]:
     """The workers, once they are done with all that was sent: on a terminal with a progress bar, else with lines."""
     options = settings.kafka_options.client()
     console = Console(stderr=True)
-    with Cluster(settings.kafka, options) as cluster, Progress(console=console, transient=True) as bar:
-        task, told_at = bar.add_task("workers", total=None, visible=console.is_terminal), time.monotonic()
+    shown = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with Cluster(settings.kafka, options) as cluster, shown as bar:
+        task, told_at = bar.add_task("workers", total=None), time.monotonic()
 
         def tell(left: Left) -> None:
             nonlocal told_at
@@ -116,7 +118,7 @@ class Workers:
             KafkaConsumer(bootstrap_servers=self._servers, **bounds, **self._options) as consumer,
         ):
             for record in self._latest(consumer):
-                with suppress(msgspec.DecodeError):  # nobody's snapshot
+                with suppress(*UNREADABLE):  # nobody's snapshot
                     worker = msgspec.json.decode(record.value or b"", type=_Snapshot).worker
                     found[worker] = max(found.get(worker, 0), record.timestamp)
         return sorted(found, key=lambda worker: -found[worker])

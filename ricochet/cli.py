@@ -103,7 +103,6 @@ def run(tail: tuple[Path, ...], names: tuple[str, ...], state: Path | None, host
     logs.configure(chosen.log_format, chosen.log_level)
     if not chosen.tail and not names:
         raise RicochetError("nothing to read: give --tail FILE or --connect NAME, or set RICOCHET_TAIL")
-    connect_cli.quiet()
     with _engine(chosen.state, chosen.retention_ms) as engine, _interruptible():
         asyncio.run(live.run(chosen, engine, serving.listen(chosen.host, chosen.port), names))
 

@@ -13,9 +13,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from connectors.feeds.web import shown
 from ricochet.errors import RicochetError
 from ricochet.guard import asking
-from spread.events import DAY_MS
+from spread.events import DAY_MS, UNREADABLE
 
 DAYS: Final = 7
 _MOST: Final = 10
@@ -76,8 +77,10 @@ def read(addresses: Iterable[str], until: int, days: int = DAYS, token: str | No
                 for offer in _answer(client, f"{address}/offers"):
                     detail = _answer(client, f"{address}/offers/{quote(offer['offer'], safe='')}")
                     lines.append(_line(detail, since, until))
-            except (httpx.HTTPError, msgspec.DecodeError, KeyError, TypeError) as error:
-                raise RicochetError(f"{address}: no answer of Ricochet: {error}") from None
+            except httpx.HTTPError as error:
+                raise RicochetError(f"{shown(address)}: no answer of Ricochet: {_why(error)}") from None
+            except (*UNREADABLE, KeyError, TypeError) as error:
+                raise RicochetError(f"{shown(address)}: no answer of Ricochet: {error}") from None
     moved = sorted((line for line in lines if line.gained or line.told), key=lambda line: (-line.gained, line.offer))
     return Digest(
         since,
@@ -132,7 +135,12 @@ def send(digest: Digest, alertmanager: str) -> None:
         answer = httpx.post(f"{alertmanager}/api/v2/alerts", json=[alert], timeout=_HANG_S, trust_env=False)
         answer.raise_for_status()
     except httpx.HTTPError as error:
-        raise RicochetError(f"{alertmanager}: the digest was not taken: {error}") from None
+        raise RicochetError(f"{shown(alertmanager)}: the digest was not taken: {_why(error)}") from None
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """What went wrong; of a status httpx would say the whole address, with what is secret in it."""
+    return f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
 
 
 def _line(detail: dict[str, Any], since: int, until: int) -> Line:

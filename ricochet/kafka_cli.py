@@ -40,6 +40,7 @@ def worker(name: str | None, host: str | None, port: int | None) -> int:
 
     chosen = settings.load(host=host)
     logs.configure(chosen.log_format, chosen.log_level)
+    quiet()  # it is asked at the start alone: Faust has a client of its own
     return worker_.work(chosen, name, port)
 
 

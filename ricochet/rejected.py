@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from ricochet.errors import RicochetError
 from ricochet.settings import Settings
-from spread.events import Rejected, decode
+from spread.events import UNREADABLE, Rejected, decode
 from streams.cluster import CONNECT_MS, trouble
 from streams.topics import REJECTED, SOCIAL_EVENTS
 
@@ -54,7 +54,7 @@ def letters(settings: Settings) -> list[Letter]:
         for record in _records(consumer, {place: None}):
             try:
                 found.append(msgspec.json.decode(record.value or b"", type=Letter))
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 raise RicochetError(f"what stands in {place.topic} at {record.offset} is no dead letter") from None
     # A message that was taken in twice, because a worker was killed, has two letters.
     placed = {letter for letter in found if letter.offset is not None}

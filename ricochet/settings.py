@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     advertise: str | None = Field(
         None,
-        pattern=r"^https?://[^/]+$",
+        pattern=r"^https?://[^/@]+$",
         description="Address at which other workers reach this one's web server, if it is not the one it binds to.",
     )
     tables: Literal["rocksdb", "memory"] = Field(
@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
     )
+    private_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Hosts of a private network that offers may be read from; of others only what is public."
+    )
     thresholds: Limits = Field(
         Limits({}), description="Thresholds of the conditions that differ from the defaults (see docs/conditions.md)."
     )
@@ -180,7 +183,7 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
 
-    @field_validator("tail", "own", mode="before")
+    @field_validator("tail", "own", "private_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Read one entry, or a JSON list of them."""

@@ -1,7 +1,6 @@
 """The life of `ricochet worker`: topics checked, a place taken, the web beside the worker, until a signal ends it."""
 
 import asyncio
-import logging
 import secrets
 import socket
 from hashlib import sha256
@@ -31,21 +30,12 @@ from streams.worker import Worker, WorkerSettings
 
 FENCED: Final = 75
 """Exit code of a worker whose place another has taken (EX_TEMPFAIL): to be started again."""
-_LEAST: Final = {
-    "aiokafka": logging.WARNING,
-    "faust": logging.WARNING,
-    "mode": logging.WARNING,
-    "kafka": logging.CRITICAL,  # asked at the start alone; what goes wrong there is said in one line
-}
-"""The least levels of the libraries' own lines."""
 
 log = logger(__name__)
 
 
 def work(settings: Settings, name: str | None, port: int | None) -> int:
     """Run a worker; the exit code."""
-    for library, level in _LEAST.items():
-        logging.getLogger(library).setLevel(level)
     require_topics(settings)
     place = places.take(settings.data, name)
     sock = serving.listen(settings.host, place.port(settings.worker_port) if port is None else port)

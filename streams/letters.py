@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from spread.events import Rejected
+from spread.events import UNREADABLE, Rejected
 
 _HASHED: Final = {"id", "actor", "root", "via", "target"}
 _SHOWN: Final = {"v", "kind", "network", "at", "offer", "source", "followers", "complete", "part", "of", "stage", "n"}
@@ -56,7 +56,7 @@ def _told(rejected: Rejected, topic: str, partition: int | None, offset: int | N
 def _object(rejected: Rejected) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(rejected.raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return found if isinstance(found, dict) else None
 

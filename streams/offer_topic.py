@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from spread.events import UNREADABLE
 from spread.partition import partition
 from spread.registry import JobOffer
 from streams.cluster import CONNECT_MS, trouble
@@ -103,7 +104,7 @@ class OfferTopic:
                 try:
                     id = (record.key or b"").decode()
                     offer = None if record.value is None else msgspec.json.decode(record.value, type=JobOffer)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except UNREADABLE as error:
                     place = f"{self._topic}/{record.partition} at {record.offset}"
                     _log.warning("what stands in %s is no offer: %s", place, error)
                     continue

@@ -31,7 +31,7 @@ from spread.events import Counts, Gap, Quote, Rejected, Share
 from tests.connecting import Looking, Shelf, made, running
 from tests.jetstream import FOLLOW, POST, REPOST, Jetstream, account, commit, offer_post, ref, uri
 from tests.processes import until
-from tests.real_cascades import VARIABLE, folder
+from tests.real_cascades import needed
 from tests.rehearsals import OFFER
 
 NOW = 1_790_000_000_000_000
@@ -141,10 +141,7 @@ def test_the_moment_is_that_of_the_commit() -> None:
 
 def real() -> Path:
     """Find the folder of real frames."""
-    data = folder()
-    if data is None:
-        pytest.skip(f"{VARIABLE} names no folder of real data")
-    return data / "bluesky"
+    return needed() / "bluesky"
 
 
 def test_real_lines() -> None:

@@ -263,6 +263,18 @@ def test_a_list_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (DAILY.calls - left.calls, round(DAILY.money - left.money, 6)) == (5, 0.45)
 
 
+def test_a_part_of_a_list_expires(lookups: Lookups) -> None:
+    """What was had of a list holds as long as an answer does; then it begins anew, with nothing of what it was."""
+    lookups.saw([share(1)])
+    had = lookups.open_list("x:a1", "followed_by", NOW)
+    lookups.add_page(had._replace(page="next"), ["x:f"], NOW, 0.0)
+    lookups.cut("x:a1", NOW)
+    assert lookups.open_list("x:a1", "followed_by", NOW + WEEK_MS).page == "next"
+    assert [one.account for one in lookups.unlisted(NOW + WEEK_MS)] == ["x:a1"]
+    anew = lookups.open_list("x:a1", "followed_by", NOW + WEEK_MS + 1)
+    assert (anew.page, anew.begun, lookups.members(anew)) == ("", NOW + WEEK_MS + 1, [])
+
+
 def test_who_is_forgotten_stands_in_no_list(lookups: Lookups) -> None:
     """Neither an account's own list, nor the account in another's, survives that it is forgotten."""
     lookups.saw([share(1), share(2)])

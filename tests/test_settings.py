@@ -53,6 +53,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
+    "private_hosts": ('["jobs.intranet"]', "jobs.intranet"),
     "thresholds": ("{ viral_shares = 50 }", "viral_shares=50"),
     "connectors": ('{ nobody = { "key" = "geheim" } }', "nobody.key=**********"),
     "journals": ('"cursors"', "cursors"),

@@ -18,7 +18,7 @@ from connectors.x_posts import Asked, answered
 from connectors.x_rules import LONGEST, MOST, Present, Rule, changes, offer_of, queries, wanted
 from spread.events import Rejected
 from spread.registry import JobOffer
-from tests.real_cascades import VARIABLE, folder
+from tests.real_cascades import needed
 from tests.x_network import PROBLEMS, in_new_names, post
 
 FIRST, SECOND, THIRD = "1800000000000000000", "1800000004194304000", "1800000012582912000"
@@ -242,10 +242,7 @@ def test_nothing_makes_it_fail(value: object, name: str) -> None:
 
 def real() -> Path:
     """Find the folder of real payloads."""
-    data = folder()
-    if data is None:
-        pytest.skip(f"{VARIABLE} names no folder of real data")
-    return data / "x_v2"
+    return needed() / "x_v2"
 
 
 @pytest.mark.parametrize(

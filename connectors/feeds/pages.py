@@ -118,7 +118,7 @@ def _in_xml(page: Page, body: bytes) -> _Found:
     try:
         root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
     except (etree.LxmlError, ValueError) as error:
-        raise FeedError(f"{shown(page.url)} is no whole XML: {error}") from None
+        raise FeedError(f"{shown(page.url)} is no whole XML: {' '.join(str(error).split())}") from None
     atom = "*[local-name()='link' and (not(@rel) or @rel='alternate')]/@href"
     paths = (
         "/*[local-name()='urlset']/*[local-name()='url']/*[local-name()='loc']/text()",
