@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ruamel.yaml import YAML
 
 from ricochet.settings import PREFIX, Settings
 from streams.cluster import Cluster
@@ -37,7 +38,7 @@ from tests.installation import (
     steps,
     yaml,
 )
-from tests.monitoring import ALERTMANAGER, PROMETHEUS, monitor, native_copy, query, require
+from tests.monitoring import ALERTMANAGER, PROMETHEUS, monitor, native_copy, query, require, write
 from tests.processes import HANG_S, Child, address, environment, good, started, until
 
 REPLICATED = env_file(ROOT / "replicated.env")
@@ -107,7 +108,7 @@ def test_no_secret_is_inside() -> None:
     for file in files:
         for line in (ROOT / file).read_text().splitlines():
             found = re.search(r"(?i)\w*(password|secret|token|credential|api_?key)\w*[:=]\s*(.*)", line)
-            harmless = r"\$\{\w+:\?|$|-/dev/null\}$|\[[a-z-]+(, [a-z-]+)*\]$|/run/secrets/[a-z-]+$"
+            harmless = r"\$\{\w+:\?|$|-/dev/null\}$|\[[a-z-]+(, [a-z-]+)*\]$|/run/secrets/[a-z-]+( })?$"
             assert found is None or re.match(harmless, found[2]), line
     with pytest.raises(KeyError, match="GRAFANA_ADMIN_PASSWORD: choose a password"):
         compose()
@@ -226,9 +227,11 @@ def test_config_files_are_valid(monitoring: None, check: list[str | Path]) -> No
 def test_prometheus_scrapes_and_knows_where_to_send_alerts(monitoring: None, tmp_path: Path) -> None:
     """With the config files and flags of the compose file, and addresses of this machine, everything is seen to be up.
 
-    The health checks of both, and that of our image, tell what is up from what is not.
+    The workers want a token, as the comment in the file has it. The health checks of both, and that of our image, tell
+    what is up from what is not.
     """
-    with started("demo", cwd=tmp_path) as demo:
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    with started("demo", cwd=tmp_path, env={"RICOCHET_WEB_TOKEN_FILE": str(tmp_path / "token")}) as demo:
         demo.base = address(demo.line("/metrics"))
         ports = dict(zip(("prometheus", "alertmanager"), broker.free_ports(2), strict=True))
         places = {
@@ -237,6 +240,7 @@ def test_prometheus_scrapes_and_knows_where_to_send_alerts(monitoring: None, tmp
             "127.0.0.1:9090": f"127.0.0.1:{ports['prometheus']}",
         }
         scraping = native_copy(tmp_path / "prometheus.yml", places)
+        with_token(scraping, tmp_path / "token")
         assert not healthy("prometheus", ports["prometheus"])
         assert not healthy("alertmanager", ports["alertmanager"])
         with (
@@ -253,6 +257,14 @@ def test_prometheus_scrapes_and_knows_where_to_send_alerts(monitoring: None, tmp
         assert worker_healthy(demo.base)
         assert demo.lives()
     assert not worker_healthy(demo.base)
+
+
+def with_token(config: Path, token: Path) -> None:
+    """Have Prometheus show a token to the workers, in the way that its file has as a comment."""
+    (line,) = re.findall(r"# (authorization: .*)", PROMETHEUS.read_text())
+    content = yaml(config)
+    content["scrape_configs"][0] |= YAML(typ="safe", pure=True).load(line.replace("/run/secrets/web-token", str(token)))
+    write(config, content)
 
 
 def healthy(name: str, port: int) -> bool:
