@@ -5,7 +5,20 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import append, conditions, connector, fuzz, latency, memory, publisher, rate, sizing, soak, worker
+from bench import (
+    append,
+    called,
+    conditions,
+    connector,
+    fuzz,
+    latency,
+    memory,
+    publisher,
+    rate,
+    sizing,
+    soak,
+    worker,
+)
 from bench.result import Result
 
 MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
@@ -17,6 +30,7 @@ MEASUREMENTS: Final[dict[str, Callable[[], list[Result]]]] = {
     "connector": connector.measure,
     "worker": worker.measure,
     "latency": latency.measure,
+    "called": called.measure,
     "sizing": sizing.measure,
 }
 """What is measured unless something is named; `soak` and `fuzz`, which take ten minutes, only by their names."""

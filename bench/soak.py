@@ -5,6 +5,7 @@ What grows with all that ever came, and not with what is still kept, shows in th
 """
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -91,6 +92,13 @@ def _load(hands: Crew, child: Child, events: int, seconds: int, offers: int) -> 
             memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
             lag = sum(n for (name, _), n in found.items() if name == "ricochet_consumer_lag_events")
             samples.append(_Sample(1024 * memory, lag))
+            if (second + 1) % 60 == 0:
+                kept = sum(n for (name, _), n in found.items() if name == "ricochet_state_memory_bytes")
+                print(
+                    f"{second + 1} s: memory {memory >> 10} MiB, of it objects {round(kept) >> 20} MiB, lag {lag:.0f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return samples
 
 

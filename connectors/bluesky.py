@@ -182,7 +182,7 @@ class Bluesky(Connector):
         else:
             raise Refused("option source of connector bluesky is jetstream or firehose")
         self._appview = self.finder()
-        self._backfill = Backfill(self._appview, known.takes_part)
+        self._backfill = Backfill(self._appview, known)
 
     def connect(self, cursor: str | None) -> None:
         """Connect to the source."""
@@ -213,7 +213,7 @@ class Bluesky(Connector):
         self._appview.close()
 
     def _fill(self) -> None:
-        self._backfill.begin(self.known.roots(now_ms() - _FILLED_MS))
+        self._backfill.begin(now_ms() - _FILLED_MS)
 
     def finder(self) -> AppView:
         """Ask the AppView."""

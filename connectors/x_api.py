@@ -154,8 +154,8 @@ class XApi:
         return self._ask(self._client.get_retweeters, post, max_results=AT_ONCE, pagination_token=page)
 
     def posts(self, ids: list[str]) -> dict[str, Any]:
-        """Some posts, at most a hundred, and what is wrong with those that are not given."""
-        return self._ask(self._client.get_tweets, ids, tweet_fields=FIELDS["tweet_fields"])
+        """Some posts, at most a hundred, the withheld marked so, and what is wrong with those that are not given."""
+        return self._ask(self._client.get_tweets, ids, tweet_fields=[*FIELDS["tweet_fields"], "withheld"])
 
     def listed(self, account: str, side: str, rows: int, page: str | None) -> dict[str, Any]:
         """Accounts that one `follows`, or is `followed_by`."""

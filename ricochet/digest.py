@@ -4,7 +4,7 @@ Read from where offers are answered for; nothing is stored for it. Figures of th
 whose buckets may be hours wide for old offers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
@@ -74,10 +74,9 @@ def read(addresses: Iterable[str], until: int, days: int = DAYS, token: str | No
     with asking(token, _HANG_S) as client:
         for address in addresses:
             try:
-                told = _answer(client, f"{address}/alerts")
                 for offer in _answer(client, f"{address}/offers"):
                     detail = _answer(client, f"{address}/offers/{quote(offer['offer'], safe='')}")
-                    lines.append(_line(detail, told, since, until))
+                    lines.append(_line(detail, since, until))
             except httpx.HTTPError as error:
                 raise RicochetError(f"{shown(address)}: no answer of Ricochet: {_why(error)}") from None
             except (*UNREADABLE, KeyError, TypeError) as error:
@@ -144,16 +143,12 @@ def _why(error: httpx.HTTPError) -> str:
     return f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
 
 
-def _line(detail: dict[str, Any], told: Sequence[dict[str, Any]], since: int, until: int) -> Line:
+def _line(detail: dict[str, Any], since: int, until: int) -> Line:
     id, curve, reach = detail["offer"], detail["curve"], detail["reach"]
     moments = (curve["start"] + curve["width"] * (place + 0.5) for place in range(len(curve["counts"])))
     counted = zip(moments, curve["counts"], strict=True)
-    conditions = dict.fromkeys(
-        alert["condition"]
-        for alert in told
-        if alert["offer"] == id and alert["state"] == "firing" and since <= alert["at"] <= until
-    )
-    conditions |= dict.fromkeys(detail.get("conditions", {}))
+    told = detail.get("told", {}).items()
+    conditions = [name for name, called in told if not called["is_over"] or since <= called["since"] <= until]
     networks = sorted(detail["networks"].items(), key=lambda one: (-one[1]["nodes"], one[0]))
     return Line(
         id,

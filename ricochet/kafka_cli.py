@@ -82,7 +82,7 @@ def check() -> int:
 
 @click.command()
 def doctor() -> int:
-    """Find what is wrong: broker, topics, tables, how far the workers are behind, clock.
+    """Find what is wrong: data folder, broker, topics, tables, how far the workers are behind, clock.
 
     A line each: ok, FAIL, or -- where there is nothing to judge. Exit code 1 if anything fails.
     """

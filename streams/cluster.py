@@ -111,6 +111,26 @@ class Cluster:
                 if name != "cleanup.policy"  # a fault
             ]
 
+    def stuck(self, topics: Sequence[Topic]) -> list[str]:
+        """Which partitions take nothing, as fewer brokers are in sync than must have a message: a line for a topic."""
+        with trouble(self.servers):
+            found = self._describe(topics)
+            configs = self._configs([topic for topic in topics if topic.name in found])
+        lines = []
+        for name, one in found.items():
+            least = int(configs[name].get("min.insync.replicas", 1))
+            few = [
+                part["partition_index"]
+                for part in one["partitions"]
+                if len(part["isr_nodes"]) < min(least, len(part["replica_nodes"]))
+            ]
+            if few:
+                numbers = ", ".join(map(str, sorted(few)))
+                lines.append(
+                    f"topic {name} takes nothing: of partition {numbers} fewer than {least} brokers are in sync"
+                )
+        return lines
+
     def partitions(self, topic: str) -> int | None:
         """How many partitions a topic has, None if there is no such topic."""
         with trouble(self.servers):

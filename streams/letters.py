@@ -1,5 +1,6 @@
 """Dead letters: what was no event, with the reason, and where it stood. Whoever reads them learns nobody's account."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ _HASHED: Final = {"id", "actor", "root", "via", "target"}
 _SHOWN: Final = {"v", "kind", "network", "at", "offer", "source", "followers", "complete", "part", "of", "stage", "n"}
 _LONGEST: Final = 512
 """Characters of one value that are kept."""
+_WORD: Final = re.compile(r"[$@]?[A-Za-z][A-Za-z_]{0,63}")
 
 
 def letter(rejected: Rejected, topic: str, partition: int, offset: int, hash_: Callable[[str], str]) -> bytes:
@@ -60,7 +62,8 @@ def _object(rejected: Rejected) -> dict[str, Any] | None:
 
 
 def _names(fields: Iterable[str]) -> list[str]:
-    return sorted(name[:_LONGEST] for name in fields)[:64]
+    """Those that are words: an account or a post that stands for a field, as networks have it, is not named."""
+    return sorted({name if _WORD.fullmatch(name) else "…" for name in fields})[:64]
 
 
 def _impersonal(name: str, value: Any, hash_: Callable[[str], str]) -> Any:

@@ -66,6 +66,7 @@ class WorkerSettings:
     """Where it answers."""
     retention_ms: int | None
     memory: int
+    """Bytes of objects that a stage keeps at hand, about; RocksDB's cache is a third more."""
     in_memory: bool = False
     stalled_s: float = 60.0
     """Without progress for so long, it is in trouble."""
@@ -100,7 +101,7 @@ class Worker:
         self.app.on_rebalance_complete.connect(self._begin)
         layout = settings.layout
         self._tables = {
-            name: RowsTable(self.app, name, partitions, in_memory=settings.in_memory)
+            name: RowsTable(self.app, name, partitions, cache=None if settings.in_memory else settings.memory // 3)
             for name, partitions in (
                 (PEOPLE_TABLE, layout.social_partitions),
                 (OFFERS_TABLE, layout.offer_partitions),
@@ -130,6 +131,7 @@ class Worker:
         await self.app.start()
         ends: tuple[asyncio.Task[Any], ...] = (
             asyncio.create_task(self._flush_on()),
+            asyncio.create_task(self._reading.look_on()),
             asyncio.create_task(self.app.wait_until_stopped()),
             asyncio.create_task(stop.wait()),
         )
@@ -218,7 +220,7 @@ class Worker:
     def _behind(self, task: Task) -> int:
         """Messages of a task's partition that are not acknowledged, as far as Kafka has told."""
         tp = TP(self.settings.layout.name(task.topic), task.number)
-        return max(0, (self.app.consumer.highwater(tp) or 0) - self._committed(tp))
+        return max(0, self._reading.end_of(tp) - self._committed(tp))
 
     def _committed(self, tp: TP) -> int:
         offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]
