@@ -42,7 +42,7 @@ class _Sample(NamedTuple):
 
 def measure(events: int = EVENTS, seconds: int = SECONDS, offers: int = OFFERS) -> list[Result]:
     """Whether memory and lag are flat at the end, and what is left of offers that are over."""
-    settings = {"RICOCHET_RETENTION_DAYS": "1", "RICOCHET_MEMORY_MB": "256"}
+    settings = {"RICOCHET_RETENTION_DAYS": "1", "RICOCHET_MEMORY_MB": "128"}
     with (
         tempfile.TemporaryDirectory() as name,
         kafka() as servers,

@@ -36,8 +36,9 @@ def workers(settings: Settings, sent: Mapping[int, int]) -> Iterator["Workers"]:
     """The workers, once they are done with all that was sent: on a terminal with a progress bar, else with lines."""
     options = settings.kafka_options.client()
     console = Console(stderr=True)
-    with Cluster(settings.kafka, options) as cluster, Progress(console=console, transient=True) as bar:
-        task, told_at = bar.add_task("workers", total=None, visible=console.is_terminal), time.monotonic()
+    shown = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with Cluster(settings.kafka, options) as cluster, shown as bar:
+        task, told_at = bar.add_task("workers", total=None), time.monotonic()
 
         def tell(left: Left) -> None:
             nonlocal told_at
