@@ -13,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,8 @@ from streams.topics import Layout, topics
 from tests import broker
 from tests.brokers import cluster
 from tests.containers import PORT, Containers, is_healthy
+from tests.crew import crew, embedded, offers_of
+from tests.crowd import crowd
 from tests.installation import (
     ROOT,
     compose,
@@ -446,3 +449,49 @@ def test_the_image_runs_where_nothing_can_be_written(image: Path) -> None:
         )
         assert done.returncode == 0, (command, done.stderr)
     assert sorted(image.rglob("*")) == before
+
+
+READ_ONLY = """
+mount --make-rprivate /
+mount --bind "$RICOCHET_DATA" "$RICOCHET_DATA"
+mount -t tmpfs none "$TMPDIR"
+mount -o remount,bind,ro /
+for place in / /var/tmp "$PWD"; do
+  if touch "$place/probe" 2>/dev/null; then echo "$place can be written"; exit 3; fi
+done
+exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"""
+"""What the compose file has Docker do: a root that can't be written, a /tmp in memory, a volume, and no rights."""
+
+
+@contextmanager
+def confined(image: Path, folder: Path, env: dict[str, str], *command: str) -> Iterator[Child]:
+    """Start a command of the image with a root that can't be written; its data and /tmp are folders of their own."""
+    data, scratch = folder / "data", folder / "scratch"
+    data.mkdir()
+    scratch.mkdir()
+    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        lacking = "no mount namespace can be had here (user namespaces are switched off)"
+        pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
+    inside = image_environment() | {"PATH": f"{image / 'bin'}:/usr/bin:/bin", "HOME": str(image)}
+    inside |= {"RICOCHET_DATA": str(data), "TMPDIR": str(scratch)} | env
+    args = [*alone, "sh", "-euc", READ_ONLY, "sh", "ricochet", *command]
+    with Child(args, image, environment(inside)) as child:
+        yield child
+
+
+def test_a_worker_needs_nothing_but_its_volume(image: Path, kafka: str, prefix: str, tmp_path: Path) -> None:
+    """With a root that can't be written and without any right, a worker takes events in and answers for them."""
+    (tmp_path / "told").mkdir()
+    with crew(kafka, prefix, tmp_path / "told") as hands:
+        plain = {name: value for name, value in hands.env.items() if name != "RICOCHET_DATA"}
+        with confined(image, tmp_path, plain | {"RICOCHET_HOST": "127.0.0.1"}, "worker", "--port", "0") as child:
+            child.base = address(child.line('"event": "working"'))
+            until(lambda: child.get("/readyz").status_code == 200, f"ready: {child.said}", every_s=0.1)
+            lines = crowd(4, 100)
+            hands.send(lines)
+            hands.caught_up()
+            assert hands.report(offers_of(lines)) == embedded(lines, tmp_path / "told")
+            assert child.end() == 0, child.said
+        assert [path.name for path in (tmp_path / "data").iterdir()] != []
