@@ -74,7 +74,7 @@ class Connecting:
             completion,
             lambda: sink_of(hashing),
             log,
-            retention_ms=settings.retention_ms,
+            retention_ms=settings.keeping.of(declared.network),
             saw=saw,
         )
         self.runners.append(runner)

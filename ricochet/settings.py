@@ -32,12 +32,15 @@ from ricochet.errors import RicochetError
 from spread.events import DAY_MS
 from spread.hashing import Hashing
 from spread.thresholds import Thresholds
+from streams.keeping import Keeping
 from streams.topics import Layout
 
 PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
 _KEY_LENGTH: Final = 16
+_NETWORK_DAYS: Final = {"x": 30, "linkedin": 30, "facebook": 90, "threads": 90}
+"""Networks whose terms ask for less than others (docs/privacy.md)."""
 
 
 class KafkaOptions(BaseModel):
@@ -116,6 +119,18 @@ class Limits(RootModel[dict[str, int | float]]):
         return thresholds
 
 
+class Days(RootModel[dict[str, Annotated[int, Field(ge=1, le=36_500)]]]):
+    """Days by network. A network that is not named has those of the defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        return _NETWORK_DAYS | given if isinstance(given, dict) else given
+
+    def __str__(self) -> str:
+        return ", ".join(f"{network}={days}" for network, days in self.root.items())
+
+
 class Settings(BaseSettings):
     """All settings. Every one can be set in the environment or in the file."""
 
@@ -141,6 +156,9 @@ class Settings(BaseSettings):
         ge=1,
         le=36_500,
         description="Days, in event time, after which participation, ids and closed offers' facts go.",
+    )
+    network_retention_days: Days = Field(
+        Days({}), description="The same for single networks, where it is less (see docs/privacy.md)."
     )
     offers_shown: int = Field(
         50, ge=0, le=10_000, description="Offers with metrics of their own, the most active first."
@@ -191,6 +209,10 @@ class Settings(BaseSettings):
         description="Secret key that accounts and other people's posts are hashed with on their way to Kafka.",
     )
     hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
+    suppression_key: SecretStr | None = Field(
+        None, min_length=_KEY_LENGTH, description="Secret key that erased accounts are remembered under; not hash_key."
+    )
+    suppression_key_file: Path | None = Field(None, description="File that holds the suppression key, instead.")
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
     )
@@ -233,9 +255,26 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
 
     @property
-    def retention_ms(self) -> int:
-        """The retention in ms."""
-        return self.retention_days * DAY_MS
+    def keeping(self) -> Keeping:
+        """How long the stages keep what."""
+        return Keeping(
+            self.retention_days * DAY_MS,
+            {network: days * DAY_MS for network, days in self.network_retention_days.root.items()},
+            self.layout.logs_ms,
+            self.suppression_key_bytes,
+        )
+
+    @property
+    def keeping_all(self) -> Keeping:
+        """The same for what is not to expire: a file that is replayed, a report."""
+        return Keeping(suppression_key=self.suppression_key_bytes)
+
+    @property
+    def suppression_key_bytes(self) -> bytes:
+        """The key of the list of erased accounts; where none is set, one that follows from the hash key, if any."""
+        if key := self._secret("suppression_key"):
+            return key.encode()
+        return b"suppression " + hash_key.encode() if (hash_key := self._secret("hash_key")) else b""
 
     @property
     def hashing(self) -> Hashing | None:
@@ -244,18 +283,25 @@ class Settings(BaseSettings):
 
     def hashing_with(self, own: Container[str]) -> Hashing | None:
         """The same, where what stays in clear is known better."""
-        key = self.hash_key.get_secret_value() if self.hash_key else ""
-        if self.hash_key_file is not None:
+        key = self._secret("hash_key")
+        return Hashing(key.encode(), own) if key else None
+
+    def _secret(self, name: str) -> str:
+        """A key, from its setting or from the file that another setting names; empty if there is none."""
+        given: SecretStr | None = getattr(self, name)
+        file: Path | None = getattr(self, f"{name}_file")
+        key = given.get_secret_value() if given else ""
+        if file is not None:
             if key:
-                raise RicochetError("settings hash_key and hash_key_file: give one of them")
+                raise RicochetError(f"settings {name} and {name}_file: give one of them")
             try:
-                key = self.hash_key_file.read_text().strip()
+                key = file.read_text().strip()
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
-                raise RicochetError(f"setting hash_key_file: {self.hash_key_file}: {why}") from None
+                raise RicochetError(f"setting {name}_file: {file}: {why}") from None
             if len(key) < _KEY_LENGTH:
-                raise RicochetError(f"setting hash_key_file: a key has at least {_KEY_LENGTH} characters")
-        return Hashing(key.encode(), own) if key else None
+                raise RicochetError(f"setting {name}_file: a key has at least {_KEY_LENGTH} characters")
+        return key
 
     @property
     def layout(self) -> Layout:

@@ -15,6 +15,7 @@ from spread.registry import JobOffer
 from spread.thresholds import DEFAULTS, Thresholds
 from streams import wire
 from streams.health import Health
+from streams.keeping import Keeping
 from streams.letters import letter
 from streams.offers import Offers
 from streams.outbox import Message, Outbox
@@ -138,9 +139,9 @@ class PeopleTask(Task):
 
     topic = SOCIAL_EVENTS
 
-    def __init__(self, *args: Any, retention_ms: int | None, memory: int) -> None:
+    def __init__(self, *args: Any, keeping: Keeping, memory: int) -> None:
         super().__init__(*args)
-        self._people = self.stage = People(self._health, retention_ms=retention_ms, memory=memory)
+        self._people = self.stage = People(self._health, keeping=keeping, memory=memory)
 
     def _apply(self, message: Incoming, wall: int) -> None:
         results = decode_from_stage(message.value) if message.from_stage else decode(message.value, message.recorded_at)
@@ -182,13 +183,13 @@ class OffersTask(Task):
     def __init__(
         self,
         *args: Any,
-        retention_ms: int | None,
+        keeping: Keeping,
         memory: int,
         about: Callable[[str], JobOffer] = JobOffer.unknown,
         thresholds: Thresholds = DEFAULTS,
     ) -> None:
         super().__init__(*args)
-        self.stage = Offers(self._health, retention_ms=retention_ms, memory=memory)
+        self.stage = Offers(self._health, keeping=keeping, memory=memory)
         self.snapshots = Due()
         self.watch = Watch(self.stage, about, thresholds)
 
@@ -225,3 +226,4 @@ class OffersTask(Task):
         self.snapshots.touch(offer for offer, _ in pairs if offer is not None)
         with self._health.timed(self.stage.name):
             self.stage.apply(pairs, self.rows, self._outbox.emit, self._now(wall))
+        self.snapshots.touch(self.stage.erased_from)

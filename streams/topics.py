@@ -38,6 +38,11 @@ class Layout:
     alert_retention_ms: int = 90 * DAY_MS
 
     @property
+    def logs_ms(self) -> int:
+        """So long at most a message of the stages can be read again; the last part is Kafka's own delay."""
+        return self.event_retention_ms + min(self.event_retention_ms, DAY_MS) + DAY_MS
+
+    @property
     def app(self) -> str:
         """The id of the workers' application, which is also their consumer group."""
         return f"{self.prefix}ricochet"

@@ -24,6 +24,7 @@ from spread.thresholds import DEFAULTS, Thresholds
 from streams import heap, wire
 from streams.clock import wall_clock
 from streams.health import Health
+from streams.keeping import Keeping
 from streams.membership import Membership
 from streams.reading import Reading
 from streams.rows import PartitionRows
@@ -64,7 +65,7 @@ class WorkerSettings:
     """The name of its static membership: another worker with the same one fences it."""
     url: str
     """Where it answers."""
-    retention_ms: int | None
+    keeping: Keeping
     memory: int
     in_memory: bool = False
     stalled_s: float = 60.0
@@ -340,10 +341,10 @@ class Worker:
         shared = (number, rows, partitions, self.health, settings.hash)
         memory = settings.memory // partitions[kind.topic]
         if kind is PeopleTask:
-            return PeopleTask(*shared, retention_ms=settings.retention_ms, memory=memory)
+            return PeopleTask(*shared, keeping=settings.keeping, memory=memory)
         return OffersTask(
             *shared,
-            retention_ms=settings.retention_ms,
+            keeping=settings.keeping,
             memory=memory,
             about=settings.about,
             thresholds=settings.thresholds,
