@@ -187,6 +187,9 @@ class Settings(BaseSettings):
         7, ge=1, le=36_500, description="Days that Kafka keeps events on their way, and rejected ones."
     )
     alert_retention_days: int = Field(90, ge=1, le=36_500, description="Days that Kafka keeps alerts.")
+    erasure_hours: float = Field(
+        84, gt=0, le=10_000, description="Hours after which no changelog and no worker's disk holds what was erased."
+    )
     data: Path = Field(Path("ricochet-data"), description="Folder of the workers' tables, with a place for each.")
     worker_port: int = Field(
         8780, ge=0, le=65535, description="Port of the worker in the first place; the next ones follow. 0: free ones."
@@ -313,6 +316,7 @@ class Settings(BaseSettings):
             self.replication,
             self.event_retention_days * DAY_MS,
             self.alert_retention_days * DAY_MS,
+            int(self.erasure_hours * DAY_MS / 24),
         )
 
 

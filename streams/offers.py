@@ -129,6 +129,11 @@ class Offers:
         """All offers."""
         return self._offers.keys(table)
 
+    def take_rewritten(self) -> bool:
+        """Whether anything was erased or has expired since this was last asked."""
+        rewritten, self._offers.is_rewritten = self._offers.is_rewritten, False
+        return rewritten
+
     def expire(self, table: Table, now: int) -> None:
         """Let go of what is too old (see `streams.expiry`), and of who was erased so long ago that none can come back.
 

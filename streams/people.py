@@ -76,6 +76,11 @@ class People:
         self._accounts.drop()
         self._suppressed = None
 
+    def take_rewritten(self) -> bool:
+        """Whether anything was erased or has expired since this was last asked."""
+        rewritten, self._accounts.is_rewritten = self._accounts.is_rewritten, False
+        return rewritten
+
     def expire(self, table: Table, now: int) -> None:
         """Drop what is older than the retention, acts that were taken back long ago, and who was erased longer ago."""
         after_ms = self._keeping.suppression_ms

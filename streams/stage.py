@@ -59,6 +59,8 @@ class Kept(Generic[K]):
         self._all_here: bool | None = None
         """Whether nothing is stored that is not in memory, so that a new key need not be looked up."""
         self._touched: list[_Held[K]] = []
+        self.is_rewritten = True
+        """Whether rows may have been overwritten or deleted that are to leave the disk: for one who sees to it."""
 
     @property
     def is_full(self) -> bool:
@@ -139,6 +141,7 @@ class Kept(Generic[K]):
             else:
                 table[row] = stored
             self._let_go(key)
+            self.is_rewritten = True
         return erased
 
     def rewrite(self, key: str, table: Table, change: Callable[[bytes], bytes | None]) -> None:
@@ -147,6 +150,7 @@ class Kept(Generic[K]):
         segments.load(table)
         segments.rewrite(table, change)
         self._let_go(key)
+        self.is_rewritten = True
 
     def stored(self, key: str, table: Table) -> list[bytes]:
         """The segments of a key."""

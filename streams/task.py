@@ -22,11 +22,12 @@ from streams.outbox import Message, Outbox
 from streams.people import People
 from streams.rows import Changes, PartitionRows
 from streams.snapshots import Due, snapshot
-from streams.table import Table
-from streams.topics import ALERTS, OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
+from streams.table import SUFFIX, Table
+from streams.topics import ALERTS, OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, REJECTED, SOCIAL_EVENTS, SPREAD
 from streams.watch import Watch
 
 HOUR_MS: Final = 3_600_000
+_BEAT: Final = b"\0beat" + bytes(SUFFIX)
 
 
 class Stage(Protocol):
@@ -40,6 +41,10 @@ class Stage(Protocol):
 
     def expire(self, table: Table, now: int) -> None:
         """Obey the retention."""
+        ...
+
+    def take_rewritten(self) -> bool:
+        """Whether anything was erased or has expired since this was last asked."""
         ...
 
 
@@ -65,6 +70,7 @@ class Task:
     """What both stages have in common. Not thread-safe."""
 
     topic: str
+    table: str
     stage: Stage
 
     def __init__(
@@ -109,6 +115,10 @@ class Task:
             self._expired_at = now
             self.stage.expire(self.rows, now)
 
+    def beat(self, wall: int) -> None:
+        """Have something written to the changelog, so that Kafka closes and compacts its segments."""
+        self.rows[_BEAT] = b"%d" % wall
+
     def flush(self) -> Flush:
         """Everything new. No other flush before `done`."""
         self.stage.flush(self.rows)
@@ -137,7 +147,7 @@ class Task:
 class PeopleTask(Task):
     """PEOPLE on a partition of `social-events`."""
 
-    topic = SOCIAL_EVENTS
+    topic, table = SOCIAL_EVENTS, PEOPLE_TABLE
 
     def __init__(self, *args: Any, keeping: Keeping, memory: int) -> None:
         super().__init__(*args)
@@ -177,7 +187,7 @@ class PeopleTask(Task):
 class OffersTask(Task):
     """OFFERS on a partition of `offer-events`."""
 
-    topic = OFFER_EVENTS
+    topic, table = OFFER_EVENTS, OFFERS_TABLE
     stage: Offers
 
     def __init__(

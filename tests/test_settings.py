@@ -42,6 +42,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "replication": ("3", "3"),
     "event_retention_days": ("3", "3"),
     "alert_retention_days": ("10", "10"),
+    "erasure_hours": ("42.0", "42.0"),
     "data": ('"tables"', "tables"),
     "worker_port": ("9000", "9000"),
     "advertise": ('"http://w1:8780"', "http://w1:8780"),
