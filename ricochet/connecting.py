@@ -87,7 +87,8 @@ class Connecting:
         if finder is None or declared.prices is None or not options.number("lookup_calls"):
             return lambda _: None
         expiry_ms = int(options.number("lookup_days") * DAY_MS)
-        lookups = Lookups(settings.journals / f"{declared.name}.lookups", expiry_ms)
+        retention_ms = settings.keeping.of(declared.network)
+        lookups = Lookups(settings.journals / f"{declared.name}.lookups", expiry_ms, retention_ms)
         self._journals.append(lookups)
         daily = Budget(int(options.number("lookup_calls")), options.number("lookup_money"))
         self._findings.append(Finding(declared, finder, lookups, daily, open_sink, log=log))

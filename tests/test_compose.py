@@ -112,15 +112,16 @@ def test_no_secret_is_inside() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
 
 
-def test_the_hash_key_is_a_secret_of_the_workers() -> None:
-    """The key is a file beside the compose file, that workers alone have mounted, where their setting names it."""
+@pytest.mark.parametrize(("place", "name"), [(0, "hash"), (1, "suppression")])
+def test_keys_are_secrets_of_the_workers(place: int, name: str) -> None:
+    """A key is a file beside the compose file, that workers alone have mounted, where their setting names it."""
     whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
-    assert whole["secrets"]["hash-key"] == {"file": "./secrets/hash.key"}
-    holders = [name for name, service in whole["services"].items() if "hash-key" in service.get("secrets", ())]
+    assert whole["secrets"][f"{name}-key"] == {"file": f"./secrets/{name}.key"}
+    holders = [one for one, service in whole["services"].items() if f"{name}-key" in service.get("secrets", ())]
     assert holders == ["worker"]
     worker = whole["services"]["worker"]
-    assert worker["environment"][f"{PREFIX}HASH_KEY_FILE"] == f"/run/secrets/{worker['secrets'][0]}"
-    assert "secrets/hash.key" in (ROOT / "docs/operations.md").read_text()
+    assert worker["environment"][f"{PREFIX}{name.upper()}_KEY_FILE"] == f"/run/secrets/{worker['secrets'][place]}"
+    assert f"secrets/{name}.key" in (ROOT / "docs/operations.md").read_text()
 
 
 def test_what_alertmanager_is_not_told_is_empty() -> None:
