@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# Most tests wait for processes: three at a time keep two cores busy.
+# Most tests wait for processes: three files at a time keep two cores busy.
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
@@ -18,7 +18,7 @@ test: .venv/installed ## run the tests (ARGS="-k tree" for some)
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 faults: .venv/installed ## hurt real workers and brokers, and see that nothing is lost
-	$(BIN)/pytest --durations=0 $(ARGS) tests/faults
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(ARGS) tests/faults
 
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .

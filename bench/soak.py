@@ -5,6 +5,7 @@ What grows with all that ever came, and not with what is still kept, shows in th
 """
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class _Sample(NamedTuple):
 
 def measure(events: int = EVENTS, seconds: int = SECONDS, offers: int = OFFERS) -> list[Result]:
     """Whether memory and lag are flat at the end, and what is left of offers that are over."""
-    settings = {"RICOCHET_RETENTION_DAYS": "1", "RICOCHET_MEMORY_MB": "256"}
+    settings = {"RICOCHET_RETENTION_DAYS": "1", "RICOCHET_MEMORY_MB": "128"}
     with (
         tempfile.TemporaryDirectory() as name,
         kafka() as servers,
@@ -91,6 +92,13 @@ def _load(hands: Crew, child: Child, events: int, seconds: int, offers: int) -> 
             memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
             lag = sum(n for (name, _), n in found.items() if name == "ricochet_consumer_lag_events")
             samples.append(_Sample(1024 * memory, lag))
+            if (second + 1) % 60 == 0:
+                kept = sum(n for (name, _), n in found.items() if name == "ricochet_state_memory_bytes")
+                print(
+                    f"{second + 1} s: memory {memory >> 10} MiB, of it objects {round(kept) >> 20} MiB, lag {lag:.0f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return samples
 
 

@@ -11,8 +11,12 @@ import msgspec
 
 from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, RateLimited, Refused
+from spread.events import UNREADABLE
 
 _TIMEOUT_S: Final = 30.0
+"""Of silence."""
+_WHOLE_S: Final = 300.0
+"""For one answer, however much life it shows."""
 _MOST_BYTES: Final = 32 * 2**20
 _EPOCH_S: Final = 1_000_000_000
 """A reset above this is a moment, below it a number of seconds."""
@@ -75,7 +79,7 @@ class Api:
         base: str,
         headers: Mapping[str, str] | None = None,
         *,
-        timeout_s: float = _TIMEOUT_S,
+        timeout_s: float | None = None,
         fault: Fault = _by_status,
     ) -> None:
         self.base: Final = base
@@ -85,7 +89,7 @@ class Api:
     @property
     def _client(self) -> httpx.Client:
         if self._open is None:
-            self._open = httpx.Client(base_url=self.base, headers=self._headers, timeout=self._timeout_s)
+            self._open = httpx.Client(base_url=self.base, headers=self._headers, timeout=self._timeout_s or _TIMEOUT_S)
         return self._open
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -145,9 +149,11 @@ def _seconds(value: str, now_s: float) -> float | None:
 
 
 def _read(answer: httpx.Response, what: str) -> bytes:
-    body = bytearray()
+    body, until = bytearray(), time.monotonic() + _WHOLE_S
     for part in answer.iter_bytes():
         body += part
+        if time.monotonic() > until:
+            raise NotConnected(f"{what}: an answer that takes over {_WHOLE_S:g} s")
         if len(body) > _MOST_BYTES:
             raise NotConnected(f"{what}: an answer of over {_MOST_BYTES:,} bytes")
     return bytes(body)
@@ -164,5 +170,5 @@ def _complaint(answer: httpx.Response, what: str) -> bytes:
 def _json(body: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise NotConnected(f"{what}: an answer that is no JSON") from None

@@ -1,12 +1,13 @@
 """What a gap hid of Bluesky, as far as its AppView still tells: quotes, reposts and totals of the posts of offers.
 
-It comes in messages of Jetstream's shape, one question at a time, so that what is live does not wait long. The AppView
-does not say through which repost a repost came: what is filled in has no `via`. What was taken back meanwhile is not
-there any more, so the gap stays told.
+Quotes are quoted and reposted in their turn: those that are known are asked about like posts, and those that come with
+the answers too. It comes in messages of Jetstream's shape, one question at a time, so that what is live does not wait
+long. The AppView does not say through which repost a repost came: what is filled in has no `via`. What was taken back
+meanwhile is not there any more, so the gap stays told.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -14,28 +15,37 @@ from typing import Any, Final
 import msgspec
 
 from connectors.appview import AppView
-from connectors.connector import Root
+from connectors.connector import Known
 from connectors.questions import Questions
 
+_NETWORK: Final = "bluesky:"
 _PAUSE_S: Final = 0.2
 _PAGES: Final = 50
 
 
 class Backfill:
-    """Fills in after a gap. `takes_part` tells accounts that are known to have acted already."""
+    """Fills in after a gap. What is `known` to have acted on a post already is not asked for, or not told, again."""
 
-    def __init__(self, appview: AppView, takes_part: Callable[[str], bool]) -> None:
-        self._appview, self._takes_part = appview, takes_part
+    def __init__(self, appview: AppView, known: Known) -> None:
+        self._appview, self._known = appview, known
         self._questions = Questions(_PAUSE_S)
+        self._roots: set[str] = set()
+        self._passed_on: set[str] = set()
+        """Posts and quotes whose quotes and reposts are asked for."""
 
-    def begin(self, roots: Iterable[Root]) -> None:
-        """Plan the questions about some posts; those of an earlier gap are asked anew."""
+    def begin(self, since_ms: int) -> None:
+        """Plan the questions about the posts and quotes that are not older; those of an earlier gap are asked anew."""
         self._questions.begin()
-        for root in roots:
-            uri = root.id.removeprefix("bluesky:")
+        self._passed_on.clear()
+        roots, quotes = (
+            [post.id.removeprefix(_NETWORK) for post in posts]
+            for posts in (self._known.roots(since_ms), self._known.quotes(since_ms))
+        )
+        self._roots = set(roots)
+        for uri in roots:
             self._questions.plan(partial(self._totals, uri))
-            self._questions.plan(partial(self._quotes, uri, None, 0))
-            self._questions.plan(partial(self._reposters, uri, None, 0))
+        for uri in [*roots, *quotes]:
+            self._pass_on(uri)
 
     @property
     def refused(self) -> str | None:
@@ -46,6 +56,12 @@ class Backfill:
         """Ask one question, if it is time for one."""
         return self._questions.step()
 
+    def _pass_on(self, uri: str) -> None:
+        if uri not in self._passed_on:
+            self._passed_on.add(uri)
+            self._questions.plan(partial(self._quotes, uri, None, 0))
+            self._questions.plan(partial(self._reposters, uri, None, 0))
+
     def _totals(self, uri: str) -> list[bytes]:
         answer = self._appview.ask("app.bsky.feed.getPosts", {"uris": [uri]})
         return [_totals(uri, post) for post in _dicts(answer.get("posts"))]
@@ -55,15 +71,21 @@ class Backfill:
         posts = [*_dicts(answer.get("posts"))]
         if posts and answer.get("cursor") and pages < _PAGES:
             self._questions.plan(partial(self._quotes, uri, answer["cursor"], pages + 1))
-        lines = [_line(post.get("uri"), post.get("indexedAt"), post.get("record")) for post in posts]
-        return [line for line in lines if line is not None]
+        lines: list[bytes] = []
+        for post in posts:
+            line = _line(post.get("uri"), post.get("indexedAt"), post.get("record"))
+            if line is not None:
+                self._pass_on(post["uri"])
+                lines += self._unknown(post["uri"], line)
+        return lines
 
     def _reposters(self, uri: str, cursor: str | None, pages: int) -> list[bytes]:
         answer = self._appview.ask("app.bsky.feed.getRepostedBy", {"uri": uri, "limit": 100, "cursor": cursor})
         actors = [*_dicts(answer.get("repostedBy"))]
         for actor in actors:
             did = actor.get("did")
-            if isinstance(did, str) and not self._takes_part(f"bluesky:{did}"):
+            # Whoever acted on a post is likely to have done so by this; a quote is shared by those who shared its root.
+            if isinstance(did, str) and not (uri in self._roots and self._known.takes_part(f"{_NETWORK}{did}")):
                 self._questions.plan(partial(self._reposts, uri, did))
         if actors and answer.get("cursor") and pages < _PAGES:
             self._questions.plan(partial(self._reposters, uri, answer["cursor"], pages + 1))
@@ -77,8 +99,12 @@ class Backfill:
             if isinstance(reason, dict) and isinstance(post, dict) and post.get("uri") == uri:
                 subject = {"subject": {"uri": uri, "cid": post.get("cid")}}
                 line = _line(reason.get("uri"), reason.get("indexedAt"), subject)
-                return [] if line is None else [line]
+                return [] if line is None else self._unknown(reason["uri"], line)
         return []
+
+    def _unknown(self, uri: str, line: bytes) -> list[bytes]:
+        """A line, if what it tells is not known: then its moment is, and through whom it came."""
+        return [] if self._known.has(f"{_NETWORK}{uri}") else [line]
 
 
 def _line(uri: Any, indexed_at: Any, record: Any) -> bytes | None:

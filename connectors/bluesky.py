@@ -35,7 +35,7 @@ from connectors.connector import (
 from connectors.firehose import Firehose
 from connectors.jetstream import Jetstream
 from connectors.sightings import Authored, Followed, Removed, Shared, Stated, Withdrawn
-from spread.events import DAY_MS, MAX_ID_BYTES, Rejected
+from spread.events import DAY_MS, MAX_ID_BYTES, UNREADABLE, Rejected
 
 POST: Final = "app.bsky.feed.post"
 REPOST: Final = "app.bsky.feed.repost"
@@ -182,7 +182,7 @@ class Bluesky(Connector):
         else:
             raise Refused("option source of connector bluesky is jetstream or firehose")
         self._appview = self.finder()
-        self._backfill = Backfill(self._appview, known.takes_part)
+        self._backfill = Backfill(self._appview, known)
 
     def connect(self, cursor: str | None) -> None:
         """Connect to the source."""
@@ -213,7 +213,7 @@ class Bluesky(Connector):
         self._appview.close()
 
     def _fill(self) -> None:
-        self._backfill.begin(self.known.roots(now_ms() - _FILLED_MS))
+        self._backfill.begin(now_ms() - _FILLED_MS)
 
     def finder(self) -> AppView:
         """Ask the AppView."""
@@ -242,7 +242,7 @@ class Bluesky(Connector):
         try:
             message = _message(raw)
             seen = _seen(message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             reason = "mistyped field" if isinstance(error, msgspec.ValidationError) else "not JSON"
             return [Rejected(reason, str(error), raw.encode() if isinstance(raw, str) else raw)]
         return seen

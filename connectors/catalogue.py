@@ -98,5 +98,5 @@ def _read(option: str, path: str) -> SecretStr:
     try:
         return SecretStr(Path(path).read_text().strip())
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise OptionError(f"option {option}: {path}: {why}") from None

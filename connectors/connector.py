@@ -237,7 +237,10 @@ class Finder(ABC):
         """One page of those that an account `follows`, or is `followed_by`, and the next page, None at the end."""
 
     def is_whole(self, account: str, side: str, rows: int) -> bool:
-        """Whether a list that ended after so many rows names everybody; a network may show a part of it as the end."""
+        """Whether a list that ended after so many rows names everybody; a network may show a part of it as the end.
+
+        Asked right behind the last page; the first may be of days ago, and of another process.
+        """
         return True
 
     @abstractmethod

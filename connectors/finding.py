@@ -1,7 +1,8 @@
 """Looks followers up, beside a connector: a thread of its own, within the budget, through a sink of its own.
 
 A list comes as `ties`, whole and marked complete, or as far as the budget reached and then not. A call is noted as paid
-before it is made; an account counts as looked up once its events are safe.
+before it is made, each page is kept, and an account counts as looked up once its events are safe: what is interrupted
+goes on where it was. A list says who followed when its first page was asked for, however late the last one came.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from connectors.connector import Declaration, Finder, NotConnected, Refused
 from connectors.door import DoorError
 from connectors.journal import JournalError
 from connectors.lasting import Lasting, Log, Sink, guarded
-from connectors.lookups import Budget, Candidate, Lookups, Side, cost, sides
+from connectors.lookups import Budget, Lookups, OpenList, Side, cost, sides
 from spread.events import MAX_BATCH, AnyEvent, Profile, Ties
 
 _IDLE_S: Final = 2.0
@@ -103,7 +104,8 @@ class Finding(Lasting):
         accounts = self._lookups.uncounted(now, at_once) if at_once else []
         if not accounts or not self._may_call(now, len(accounts)):
             return False
-        counts = self._called(now, len(accounts), lambda: self._finder.counts(accounts), len)
+        counts, back = self._called(now, len(accounts), lambda: self._finder.counts(accounts), len)
+        self._lookups.repay(now, back)
         self._publish(
             [
                 Profile(
@@ -130,47 +132,55 @@ class Finding(Lasting):
         if not waiting or not is_affordable:
             return False
         one = waiting[0]
-        for side in sides(one):
-            self._side(one, side, now)
-        if not self._stop.is_set():
-            self._lookups.listed(one.account, now)
+        if all(self._side(one.account, side) for side in sides(one)):
+            self._lookups.listed(one.account, now_ms())
         return True
 
-    def _side(self, one: Candidate, side: Side, now: int) -> None:
-        """Have one list of an account, as far as the budget reaches."""
+    def _side(self, account: str, side: Side) -> bool:
+        """Have one list of an account from where it stands, as far as the budget reaches; whether all was told."""
         rows = self._finder.page_rows
-        accounts: list[str] = []
-        page: str | None = ""
-        while page is not None and not self._stop.is_set():
+        had = self._lookups.open_list(account, side, now_ms())
+        is_new = False
+        while had.page is not None:
+            now = now_ms()
+            if self._stop.is_set():
+                return False
             if not self._may_call(now, rows):
                 self.findings.cut += 1
-                break
-            asked = page or None
-            some, page = self._called(now, rows, partial(self._finder.listed, one.account, side, asked), _rows)
-            accounts += some
-        if not self._stop.is_set():
-            is_whole = page is None and self._finder.is_whole(one.account, side, len(accounts))
-            if accounts or is_whole:
-                self._publish(list(self._ties(one.account, side, accounts, is_whole, now)))
+                if is_new:
+                    self._tell(had, f"+{had.members}")
+                self._lookups.cut(account, now)
+                return False
+            asked = had.page or None
+            (some, page), back = self._called(now, rows, partial(self._finder.listed, account, side, asked), _rows)
+            is_whole = page is None and self._finder.is_whole(account, side, had.members + len(some))
+            had, is_new = self._lookups.add_page(had._replace(page=page, whole=is_whole), some, now, back), True
+        self._tell(had)
+        return True
 
-    def _ties(self, account: str, side: Side, accounts: list[str], is_whole: bool, now: int) -> Iterator[Ties]:
+    def _tell(self, had: OpenList, as_far: str = "") -> None:
+        """Tell a list, or `as_far` as it was had."""
+        accounts = self._lookups.members(had)
+        if accounts or had.whole:
+            self._publish(list(self._ties(had, accounts, f"{had.account}#{had.side}-{had.begun}{as_far}")))
+
+    def _ties(self, had: OpenList, accounts: list[str], name: str) -> Iterator[Ties]:
         """A list as events: in pages of one list where it is whole, else as what is known."""
         parts = [accounts[at : at + MAX_BATCH] for at in range(0, len(accounts), MAX_BATCH)] or [[]]
-        name = f"{account}#{side}-{now}"
         for number, some in enumerate(parts):
             yield Ties(
                 v=1,
                 id=f"{name}-{number}",
                 network=self._network,
-                at=now,
+                at=had.begun,
                 source="poll",
-                actor=account,
-                follows=some if side == "follows" else None,
-                followed_by=some if side == "followed_by" else None,
-                complete=True if is_whole else None,
-                part=number if is_whole and len(parts) > 1 else None,
-                of=len(parts) if is_whole and len(parts) > 1 else None,
-                list=name if is_whole and len(parts) > 1 else None,
+                actor=had.account,
+                follows=some if had.side == "follows" else None,
+                followed_by=some if had.side == "followed_by" else None,
+                complete=True if had.whole else None,
+                part=number if had.whole and len(parts) > 1 else None,
+                of=len(parts) if had.whole and len(parts) > 1 else None,
+                list=name if had.whole and len(parts) > 1 else None,
             )
 
     def _may_call(self, now: int, rows: int) -> bool:
@@ -181,8 +191,8 @@ class Finding(Lasting):
         self.findings.budget_left = max(0.0, min(parts))
         return left.covers(self._prices, rows)
 
-    def _called(self, now: int, most: int, call: Callable[[], _T], rows_of: Callable[[_T], int]) -> _T:
-        """Make a call that is paid for first, and is given back what it did not cost."""
+    def _called(self, now: int, most: int, call: Callable[[], _T], rows_of: Callable[[_T], int]) -> tuple[_T, float]:
+        """Make a call that is paid for first; its answer, and what is to be given back since it did not cost it."""
         paid = cost(self._prices, most)
         self._lookups.spend(now, paid)
         self.findings.calls += 1
@@ -190,10 +200,9 @@ class Finding(Lasting):
         answer = call()
         rows = rows_of(answer)
         back = max(0.0, paid - cost(self._prices, rows))
-        self._lookups.repay(now, back)
         self.findings.rows += rows
         self.findings.dollars -= back
-        return answer
+        return answer, back
 
     def _publish(self, events: Sequence[AnyEvent]) -> None:
         """Send events, and wait until they are safe."""

@@ -15,6 +15,7 @@ import msgspec
 
 from connectors.connector import Blind, CursorRejected, Page
 from connectors.listening import Socket
+from spread.events import UNREADABLE
 
 LOOK_BACK_S: Final = 36 * 3_600
 _MARGIN_S: Final = 60
@@ -112,6 +113,6 @@ def _moment(messages: Iterable[bytes]) -> int | None:
     for message in messages:
         try:
             return _stamp(message).time_us
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             continue
     return None

@@ -6,6 +6,7 @@ takes a webhook away without a word with the member's role or consent, which is 
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -29,12 +30,14 @@ from connectors.connector import (
 )
 from connectors.pushed import Mark, Pushed, pull_options
 from connectors.webhook import Delivery, Hook, Reply, signed
-from spread.events import DAY_MS
+from spread.events import DAY_MS, UNREADABLE
 
 VERSION: Final = "202610"
 """Of the API (`LinkedIn-Version`). LinkedIn drops a version about a year after its month."""
 _EVENTS: Final = "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS"
 _SIGNED: Final = "hmacsha256="
+_CODE: Final = re.compile(r"[A-Za-z0-9-]{1,128}\Z")
+"""A challenge, which is a UUID; what is signed of a delivery begins otherwise."""
 """Stands before the body in what is signed; taken off the signature too, should it stand there."""
 _ROWS: Final = 100
 _PAGES: Final = 100
@@ -233,15 +236,17 @@ class LinkedIn(Pushed):
         """Answer the challenge, and take what is signed."""
         if delivery.method == "GET":
             code = delivery.query.get("challengeCode", "")
+            if not _CODE.match(code):  # else whoever asks could have a delivery of his own signed
+                return Reply(400)
             response = hmac.new(self._secret.encode(), code.encode(), hashlib.sha256).hexdigest()
             answer = msgspec.json.encode({"challengeCode": code, "challengeResponse": response})
-            return Reply(200, answer, "application/json") if code else Reply(400)
+            return Reply(200, answer, "application/json")
         signature = delivery.headers.get("x-li-signature", "").removeprefix(_SIGNED)
         if not signed(signature, _SIGNED.encode() + delivery.body, self._secret):
             return Reply(401)
         try:
             said = msgspec.json.decode(delivery.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return Reply(400)
         told = said.get("notifications") if isinstance(said, dict) and said.get("type") == _EVENTS else None
         return [{"notification": one} for one in told] if isinstance(told, list) else []

@@ -4,6 +4,9 @@ Who follows whom is dear: some networks take a cent for each follower. So accoun
 lists would tell, each is asked about once until the answer expires, and the budget of the day is never passed: what it
 does not reach is counted as not known.
 
+A list is kept page by page, with where it goes on, until it is whole and told: no row is paid for twice before the
+answer expires, whatever interrupts it. One that a budget cut goes on behind all that nobody has asked about yet.
+
 The worth of a look-up is `(2 without a known parent, else 1) x log10(10 + followers) / log2(2 + rank)`, where the rank
 is how many had shared in the cascade before: an early, well-followed sharer whose parent nobody knows comes first. Whom
 it follows may tell its parent; who follows it, the parents of later ones and the reach.
@@ -30,6 +33,13 @@ CREATE TABLE IF NOT EXISTS candidate (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_root ON candidate (root);
 CREATE TABLE IF NOT EXISTS spent (day INTEGER PRIMARY KEY, calls INTEGER, money REAL);
+CREATE TABLE IF NOT EXISTS open_list (
+  account TEXT, side TEXT, begun INTEGER, page TEXT, whole INTEGER, PRIMARY KEY (account, side)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS open_row (
+  account TEXT, side TEXT, member TEXT, place INTEGER, PRIMARY KEY (account, side, member)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_member ON open_row (member);
 """
 
 
@@ -41,6 +51,21 @@ class Candidate(NamedTuple):
     rank: int
     has_parent: bool
     followers: int | None = None
+
+
+class OpenList(NamedTuple):
+    """A list of an account as far as it was had.
+
+    `begun` (ms) is when its first page was asked for, `page` the next one, empty for the first and None behind the
+    last; `whole` whether it names everybody.
+    """
+
+    account: str
+    side: Side
+    begun: int
+    page: str | None = ""
+    whole: bool = False
+    members: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,16 +144,57 @@ class Lookups:
                 )
 
     def unlisted(self, now: int) -> list[Candidate]:
-        """Accounts whose lists are not known, or have expired, in the order in which they are worth asking for."""
-        query = "SELECT account, root, rank, has_parent, followers FROM candidate WHERE listed IS NULL OR listed < ?"
+        """Accounts whose lists are not known, or have expired, in the order in which they are worth asking for.
+
+        Behind them those whose lists a budget has cut.
+        """
+        query = "SELECT account, root, rank, has_parent, followers FROM candidate WHERE"
+        due, cut = "listed IS NULL OR listed < ?", "listed >= ? AND account IN (SELECT account FROM open_list)"
         with self._file.use() as db:
-            rows = db.execute(query, [now - self._expiry_ms])
-            return in_order(Candidate(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows)
+            found = [db.execute(f"{query} {which}", [now - self._expiry_ms]).fetchall() for which in (due, cut)]
+        return [
+            one
+            for rows in found
+            for one in in_order(Candidate(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows)
+        ]
 
     def listed(self, account: str, now: int) -> None:
-        """Note that the lists of an account were had."""
+        """Note that the lists of an account were had, and told."""
+        with self._file.transaction() as db:
+            db.execute("UPDATE candidate SET listed = ? WHERE account = ?", [now, account])
+            _close_lists(db, account)
+
+    def cut(self, account: str, now: int) -> None:
+        """Note that the budget ended in the lists of an account."""
         with self._file.use() as db:
             db.execute("UPDATE candidate SET listed = ? WHERE account = ?", [now, account])
+
+    def open_list(self, account: str, side: Side, now: int) -> OpenList:
+        """Where a list stands; at its beginning where nothing was had, or what was had has expired."""
+        with self._file.transaction() as db:
+            query = "SELECT begun, page, whole FROM open_list WHERE account = ? AND side = ? AND begun >= ?"
+            row = db.execute(query, [account, side, now - self._expiry_ms]).fetchone()
+            if row is None:
+                _close_lists(db, account, side)
+                return OpenList(account, side, now)
+            members = db.execute("SELECT count(*) FROM open_row WHERE account = ? AND side = ?", [account, side])
+            return OpenList(account, side, row[0], row[1], bool(row[2]), members.fetchone()[0])
+
+    def add_page(self, one: OpenList, members: Iterable[str], now: int, back: float) -> OpenList:
+        """Keep a page of members, with where the list stands behind it, and take `back` what it did not cost."""
+        with self._file.transaction() as db:
+            row = [one.account, one.side, one.begun, one.page, one.whole]
+            db.execute("INSERT OR REPLACE INTO open_list VALUES (?, ?, ?, ?, ?)", row)
+            rows = ((one.account, one.side, member, one.members + place) for place, member in enumerate(members))
+            added = db.executemany("INSERT OR IGNORE INTO open_row VALUES (?, ?, ?, ?)", rows).rowcount
+            _repay(db, now, back)
+        return one._replace(members=one.members + max(0, added))
+
+    def members(self, one: OpenList) -> list[str]:
+        """The accounts of a list as far as it was had, in the network's order."""
+        query = "SELECT member FROM open_row WHERE account = ? AND side = ? ORDER BY place"
+        with self._file.use() as db:
+            return [row[0] for row in db.execute(query, [one.account, one.side])]
 
     def spend(self, now: int, money: float) -> None:
         """Note a call before it is made: what fails on the way is paid for all the same."""
@@ -141,7 +207,7 @@ class Lookups:
     def repay(self, now: int, money: float) -> None:
         """Take back what a call did not cost in the end."""
         with self._file.use() as db:
-            db.execute("UPDATE spent SET money = max(0, money - ?) WHERE day = ?", [money, now // DAY_MS])
+            _repay(db, now, money)
 
     def left(self, now: int, daily: Budget) -> Budget:
         """What is left of the day's budget."""
@@ -151,9 +217,9 @@ class Lookups:
         return Budget(daily.calls - calls, daily.money - money)
 
     def accounts(self) -> set[str]:
-        """All accounts that shared."""
+        """All accounts that shared, or stand in a list that is not told yet."""
         with self._file.use() as db:
-            return {row[0] for row in db.execute("SELECT account FROM candidate")}
+            return {row[0] for row in db.execute("SELECT account FROM candidate UNION SELECT member FROM open_row")}
 
     def forget(self, account: str, hashed: Callable[[str], str] | None = None) -> int:
         """Erase an account; roots that name it stay by their `hashed` names. How many entries went."""
@@ -181,4 +247,15 @@ def _add(db: sqlite3.Connection, act: Post | Share | Quote) -> None:
 
 
 def _forget(db: sqlite3.Connection, account: str) -> int:
-    return db.execute("DELETE FROM candidate WHERE account = ?", [account]).rowcount
+    _close_lists(db, account)
+    deletes = ("DELETE FROM candidate WHERE account = ?", "DELETE FROM open_row WHERE member = ?")
+    return sum(db.execute(delete, [account]).rowcount for delete in deletes)
+
+
+def _repay(db: sqlite3.Connection, now: int, money: float) -> None:
+    db.execute("UPDATE spent SET money = max(0, money - ?) WHERE day = ?", [money, now // DAY_MS])
+
+
+def _close_lists(db: sqlite3.Connection, account: str, side: Side | None = None) -> None:
+    for table in ("open_list", "open_row"):
+        db.execute(f"DELETE FROM {table} WHERE account = ?1 AND side = coalesce(?2, side)", [account, side])

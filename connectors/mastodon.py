@@ -222,7 +222,8 @@ class MastodonConnector(Connector):
         now = time.monotonic()
         if self._sweep_s and now >= self._next_sweep and self._sweep.is_over:
             self._next_sweep = now + self._sweep_s
-            self._sweep.begin(self.known.roots(now_ms() - _SWEPT_MS))
+            since = now_ms() - _SWEPT_MS
+            self._sweep.begin([*self.known.roots(since), *self.known.quotes(since)])
         swept = self._sweep.step()
         self.warns = self._sweep.refused
         return swept

@@ -41,12 +41,13 @@ class Followers(Finder):
         self._sizes: dict[tuple[str, str], int] = {}
 
     def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
-        """Eighty of a list, and the next page: the account's number there, and the id that the page is before."""
+        """Eighty of a list, and the next page: the account's number there, its size, and the id that it is before."""
         instance = self._asked(account)
         try:
             if page is None:
                 return [], self._found(instance, account, side)
-            number, _, before = page.partition(" ")
+            number, size, before = page.split(" ")
+            self._sizes[account, side] = int(size)
             answer = instance.ask(
                 f"accounts/{side}",
                 lambda client: (client.account_followers if side == "followed_by" else client.account_following)(
@@ -57,7 +58,7 @@ class Followers(Finder):
             return [], None
         rows = [account_of(read(row, _account).acct, instance.domain) for row in answer.rows()]
         following = instance.client.get_pagination_info(answer.object, "next")
-        onwards = None if following is None or not rows else f"{number} {following['max_id']}"
+        onwards = None if following is None or not rows else f"{number} {size} {following['max_id']}"
         return rows, None if onwards == page else onwards
 
     def is_whole(self, account: str, side: str, rows: int) -> bool:
@@ -78,11 +79,11 @@ class Followers(Finder):
         return next((one for one in self._instances if one.domain == domain), self._instances[0])
 
     def _found(self, instance: Instance, account: str, side: str) -> str | None:
-        """The number that an account has on an instance; None if its lists are hidden."""
+        """The first page of a list with rows, by the account's number on an instance; None if its lists are hidden."""
         name = account.removeprefix(NETWORK)
         answer = instance.ask("accounts/lookup", lambda client: client.account_lookup(name))
         found = read(answer.body, _account)
         if found.hide_collections:
             return None
-        self._sizes[account, side] = found.followers_count if side == "followed_by" else found.following_count
-        return found.id
+        size = found.followers_count if side == "followed_by" else found.following_count
+        return f"{found.id} {size} "

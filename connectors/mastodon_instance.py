@@ -16,6 +16,7 @@ from connectors.api import Missing, fault
 from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.mastodon_statuses import Message
+from spread.events import UNREADABLE
 
 _TIMEOUT_S: Final = 30.0
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -60,6 +61,7 @@ class Instance:
         self.host: Final = urlsplit(base).netloc.lower()
         if not self.host or (urlsplit(base).scheme != "https" and self.host.partition(":")[0] not in _LOOPBACK):
             raise Refused("option instances of connector mastodon: each is a host, or an address with https")
+        self._is_plain = urlsplit(base).scheme == "http"
         self.silence_s: Final = silence_s
         self.domain = self.me = ""
         """How it names itself in the names of accounts, and the token's account there; known after `greet`."""
@@ -103,8 +105,9 @@ class Instance:
 
     def translated(self, what: str, error: Exception) -> ConnectorError:
         """What an error of the library means, without its text: that may hold an address, and what is at it."""
-        if isinstance(error, ConnectorError):
-            return error
+        for one in (error, error.__context__):  # the library wraps what the session raises
+            if isinstance(one, ConnectorError):
+                return one
         response = getattr(self._last, "response", None)
         if response is None or response.ok:
             return NotConnected(f"{self.host}: {what}: {type(error).__name__}")
@@ -115,6 +118,9 @@ class Instance:
         self._session.close()
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        to = urlsplit(response.headers.get("Location", "") if response.is_redirect else "")
+        if to.netloc.lower() not in ("", self.host) or (to.scheme == "http" and not self._is_plain):
+            raise NotConnected(f"{self.host} leads elsewhere")
         self._last.response = response
 
 
@@ -134,5 +140,5 @@ def read(body: bytes, decode: Callable[[bytes], _T]) -> _T:
     """What an answer holds. Raises `NotConnected` where it is of another shape."""
     try:
         return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise NotConnected("an answer of another shape") from None

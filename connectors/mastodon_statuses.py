@@ -21,7 +21,7 @@ from lxml import etree
 
 from connectors.connector import Normal
 from connectors.sightings import Authored, Followed, Removed, Shared, Stated
-from spread.events import MAX_ID_BYTES, Rejected
+from spread.events import MAX_ID_BYTES, UNREADABLE, Rejected
 
 NETWORK: Final = "mastodon:"
 OPEN: Final = ("public", "unlisted")
@@ -107,7 +107,7 @@ def normalise(raw: bytes) -> Sequence[Normal]:
     """What a message says."""
     try:
         return [*_seen(_message(raw))]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _TooLong) as error:
+    except (*UNREADABLE, _TooLong) as error:
         if isinstance(error, _TooLong):
             return [Rejected("too long", "an id", raw)]
         reason = "mistyped field" if isinstance(error, msgspec.ValidationError) else "not JSON"

@@ -1,9 +1,9 @@
 """What no stream tells of the posts of offers: their totals, and who boosted or quoted those of others.
 
 The employer's own account is notified of every boost, but nobody is of boosts of an employee's post. So now and then
-each post is asked for; where its totals have changed, also who boosted it. That list gives accounts and no times, and
-nothing is made of it alone: the boost itself is looked for among the newest statuses of its account, which say when it
-was. One that is not found there stays a number in the totals.
+each post is asked for, and each quote, which is boosted and quoted in its turn; where totals have changed, also who
+boosted it. That list gives accounts and no times, and nothing is made of it alone: the boost itself is looked for among
+the newest statuses of its account, which say when it was. One that is not found there stays a number in the totals.
 """
 
 import re
@@ -49,7 +49,7 @@ class Sweep:
         self._refused_before: str | None = None
 
     def begin(self, roots: Iterable[Root]) -> None:
-        """Plan the questions about some posts."""
+        """Plan the questions about some posts and quotes."""
         self._refused_before = self._questions.refused
         self._questions.begin()
         for root in roots:

@@ -17,6 +17,7 @@ from connectors.clock import now_ms
 from connectors.connector import Blind, CursorRejected
 from connectors.mastodon_instance import Answer, Instance
 from connectors.mastodon_statuses import millis
+from spread.events import UNREADABLE
 
 NOTIFICATIONS: Final = "notifications"
 _KINDS: Final = ["reblog", "quote", "mention", "status", "follow"]
@@ -60,7 +61,7 @@ class Places:
             if not cursor.startswith(_MARK):
                 raise ValueError
             found = _places(cursor.removeprefix(_MARK))
-        except (ValueError, msgspec.DecodeError):
+        except (ValueError, *UNREADABLE):
             raise CursorRejected("the cursor is none of Mastodon") from None
         self._of = {host: found[host] for host in hosts if host in found}
         if not self._of:
@@ -130,7 +131,7 @@ def place_of(row: bytes | str) -> Place:
     """Where a status or a notification stands; `NOWHERE` for what can't be read."""
     try:
         stamp = _stamp(row)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return NOWHERE
     return Place(stamp.id, millis(stamp.created_at))
 

@@ -25,6 +25,7 @@ from connectors.connector import (
 )
 from connectors.pushed import Pushed, pull_options
 from connectors.webhook import Delivery, Hook, Reply, signed
+from spread.events import UNREADABLE
 
 GRAPH_VERSION: Final = "v26.0"
 THREADS_VERSION: Final = "v1.0"
@@ -57,7 +58,7 @@ def meta_fault(status: int, headers: Mapping[str, str], body: bytes, what: str) 
     """What an error of the Graph API means. Its text is not told: it may name accounts."""
     try:
         told = msgspec.json.decode(body, type=_Error).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return fault(status, headers, what)
     why = f"{what}: error {told.code}"
     if told.code in _LIMITS or told.code in _BUSINESS_LIMITS or status == 429:
@@ -91,7 +92,7 @@ def _usage(headers: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     for name in ("x-app-usage", "x-business-use-case-usage"):
         try:
             told = msgspec.json.decode(headers.get(name, "{}"))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
         if isinstance(told, dict):
             lists = [one for one in told.values() if isinstance(one, list)]
@@ -217,7 +218,7 @@ class Meta(Pushed):
             return Reply(401)
         try:
             return self.opened(msgspec.json.decode(delivery.body))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return Reply(400)
 
     def _challenged(self, query: Mapping[str, str]) -> Reply:

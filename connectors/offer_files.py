@@ -78,7 +78,7 @@ class _Faults:
         self.found: list[tuple[int, str]] = []
 
     def add(self, line: int, what: str) -> None:
-        self.found.append((line, f"{self._path}:{line}: {what}"))
+        self.found.append((line, f"{self._path}:{line}: {' '.join(what.split())}"))
 
 
 def _text(path: str) -> str:

@@ -31,6 +31,10 @@ class Unreachable(Exception):
     """What was asked for is not at a public address, or is over what is allowed of time or bytes."""
 
 
+class NotPublic(Unreachable):
+    """An address is not public."""
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether anybody on the internet may have this address; of one that stands for an IPv4 address, whether that."""
     if isinstance(address, IPv6Address):
@@ -47,6 +51,36 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 def addresses(host: str, port: int) -> list[str]:
     """The addresses of a host as the system knows them."""
     return [str(found[4][0]) for found in getaddrinfo(host, port, type=SOCK_STREAM)]
+
+
+def checked(host: str, port: int, look_up: LookUp, within_s: float) -> list[str]:
+    """The addresses of a host, all of them public. Raises `NotPublic` where one is not, and `Unreachable`."""
+    found = [ip_address(address.partition("%")[0]) for address in _looked_up(host, port, look_up, within_s)]
+    if not all(map(is_public, found)):
+        raise NotPublic(f"{host} is not at a public address")
+    return [str(address) for address in found]
+
+
+def _looked_up(host: str, port: int, look_up: LookUp, within_s: float) -> list[str]:
+    """Look up in a thread, as the system may take longer than there is time."""
+    until = time.monotonic() + within_s
+    answers: SimpleQueue[list[str]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(list(look_up(host, port)))
+        except (OSError, UnicodeError):  # the latter for what can't be a name
+            answers.put([])
+        finally:
+            _AT_ONCE.release()
+
+    if not _AT_ONCE.acquire(timeout=within_s):
+        raise Unreachable("too many names are looked up")
+    threading.Thread(target=ask, name=f"look-up of {host}", daemon=True).start()
+    try:
+        return answers.get(timeout=max(0.0, until - time.monotonic()))
+    except Empty:
+        raise Unreachable(f"nobody says where {host} is") from None
 
 
 class PublicNetwork(httpcore.NetworkBackend):
@@ -90,7 +124,9 @@ class PublicNetwork(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first of a host's addresses that answers."""
         given = self._standing_in.get(host)
-        places = [given] if given else [(address, port) for address in self._checked(host, port)]
+        places = (
+            [given] if given else [(address, port) for address in checked(host, port, self._look_up, self.left_s())]
+        )
         for number, (address, at) in enumerate(places):
             within = self.left_s() / (len(places) - number)
             try:
@@ -99,32 +135,6 @@ class PublicNetwork(httpcore.NetworkBackend):
                 if number == len(places) - 1:
                     raise
         raise Unreachable(f"{host} has no address")
-
-    def _checked(self, host: str, port: int) -> list[str]:
-        found = [ip_address(address) for address in self._looked_up(host, port)]
-        if not all(map(is_public, found)):
-            raise Unreachable(f"{host} is not at a public address")
-        return [str(address) for address in found]
-
-    def _looked_up(self, host: str, port: int) -> list[str]:
-        """Look up in a thread, as the system may take longer than there is time."""
-        answers: SimpleQueue[list[str]] = SimpleQueue()
-
-        def ask() -> None:
-            try:
-                answers.put(list(self._look_up(host, port)))
-            except (OSError, UnicodeError):  # the latter for what can't be a name
-                answers.put([])
-            finally:
-                _AT_ONCE.release()
-
-        if not _AT_ONCE.acquire(timeout=self.left_s()):
-            raise Unreachable("too many names are looked up")
-        threading.Thread(target=ask, name=f"look-up of {host}", daemon=True).start()
-        try:
-            return answers.get(timeout=self.left_s())
-        except Empty:
-            raise Unreachable(f"nobody says where {host} is") from None
 
 
 class _Stream(httpcore.NetworkStream):

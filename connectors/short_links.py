@@ -4,7 +4,8 @@
   and is not fetched, so whoever writes a post can't have us fetch a page of their choice.
 - No address is reached that is not public: the name of a shortener is looked up once, every answer is checked, and
   the connection goes to the very address that was checked. The name stays what TLS and the request are about.
-- All is bounded: links in a row, bytes, time, what is remembered and for how long. Proxies of the environment are
+- All is bounded: links in a row, bytes, time, what is remembered and for how long; and for links of strangers, of whom
+  there is no end, the time that all of them together may take. Proxies of the environment are
   not used, as behind one nobody knows which address is reached.
 - A link that can't be resolved stays as it is: a missed match can be corrected.
 """
@@ -36,6 +37,10 @@ _HOPS: Final = 5
 """Shorteners in a row."""
 _BYTES: Final = 128 * 1024
 """What all of them together may send."""
+_STRANGERS_S: Final = 6.0
+"""How long links of strangers may take in a minute, all together."""
+_LEAST_S: Final = 0.1
+"""What a link of theirs counts at least: so many a minute are asked about, however fast the answer."""
 _LINK: Final = 4_096
 """Characters; a longer link is nobody's."""
 _MOVED: Final = (301, 302, 303, 307, 308)
@@ -73,22 +78,42 @@ class ShortLinks:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
         """By link, where it leads (None: nowhere) and until when that is believed; the last asked for at the end."""
+        self._spare, self._spare_at = _STRANGERS_S, clock()
+        """The seconds that links of strangers may still take, as of a moment; they come back within a minute."""
 
     def is_short(self, link: str) -> bool:
         """Whether a link is one of a shortener on the list."""
         url = _parsed(link)
         return url is not None and url.host in self._hosts
 
-    def resolve(self, link: str) -> str:
-        """Where a link leads; the link itself if it is no short one, or if its shortener does not say."""
+    def resolve(self, link: str, *, of_stranger: bool = False) -> str:
+        """Where a link leads; the link itself if it is no short one, or if its shortener does not say.
+
+        Nor is one of a stranger asked about that is not remembered once those have had what they may take.
+        """
         url = _parsed(link)
         if url is None or url.host not in self._hosts:
             return link
         known, answer = self._remembered(str(url))
         if not known:
+            began = self._clock()
+            if of_stranger and not self._can_spare(began):
+                return link
             answer = self._followed(url)
             self._remember(str(url), answer)
+            if of_stranger:
+                self._take(max(_LEAST_S, self._clock() - began))
         return link if answer is None else answer
+
+    def _can_spare(self, now: float) -> bool:
+        with self._lock:
+            back = (now - self._spare_at) * _STRANGERS_S / 60
+            self._spare, self._spare_at = min(_STRANGERS_S, self._spare + back), now
+            return self._spare > 0
+
+    def _take(self, seconds: float) -> None:
+        with self._lock:
+            self._spare -= seconds
 
     def _remembered(self, link: str) -> tuple[bool, str | None]:
         with self._lock:
@@ -141,9 +166,9 @@ def _parsed(link: str) -> httpx.URL | None:
     """An http link, None if it is none. As it is read here it is compared and asked for, so no trick comes between."""
     try:
         url = httpx.URL(link.strip()) if len(link) <= _LINK else None
-    except httpx.InvalidURL:
+        return url if url is not None and url.scheme in ("http", "https") and url.host else None
+    except (httpx.InvalidURL, UnicodeError):  # the latter where a name is none in another script
         return None
-    return url if url is not None and url.scheme in ("http", "https") and url.host else None
 
 
 def _joined(url: httpx.URL, headers: list[tuple[bytes, bytes]]) -> httpx.URL | None:

@@ -170,7 +170,7 @@ class Threads(Meta):
         raws: list[Any] = []
         for one in told if isinstance(told, list) else [told]:
             field, value = found(one, "field"), found(one, "value")
-            if field in _WRITTEN:
+            if isinstance(field, str) and field in _WRITTEN:
                 raws.append({"media": value})
             elif field == "delete":
                 raws.append({"deleted": value})

@@ -16,6 +16,7 @@ import tweepy
 from connectors import api
 from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.x_rules import Present, Rule
+from spread.events import UNREADABLE
 
 FIELDS: Final = {
     "expansions": ["author_id", "referenced_tweets.id", "referenced_tweets.id.author_id"],
@@ -65,7 +66,7 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, what: str) -> Co
     """What an answer that is no success means."""
     try:
         kind = _problem(body).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         kind = ""
     if status == 402 or kind.endswith(_UNPAID):
         return Unpaid(f"{what}: X takes no calls, its credits have run out (HTTP {status})", _UNPAID_S)
@@ -153,8 +154,8 @@ class XApi:
         return self._ask(self._client.get_retweeters, post, max_results=AT_ONCE, pagination_token=page)
 
     def posts(self, ids: list[str]) -> dict[str, Any]:
-        """Some posts, at most a hundred, and what is wrong with those that are not given."""
-        return self._ask(self._client.get_tweets, ids, tweet_fields=FIELDS["tweet_fields"])
+        """Some posts, at most a hundred, the withheld marked so, and what is wrong with those that are not given."""
+        return self._ask(self._client.get_tweets, ids, tweet_fields=[*FIELDS["tweet_fields"], "withheld"])
 
     def listed(self, account: str, side: str, rows: int, page: str | None) -> dict[str, Any]:
         """Accounts that one `follows`, or is `followed_by`."""

@@ -7,8 +7,8 @@ X calls tweets posts and retweets reposts by now, and its messages change name b
 - A retweet names the original post, whatever way it came: there is no `via`.
 - Every edit of a post is a post of its own. All of them are the first of their chain here: its id, its moment.
 - What is only shown beside another message, or was asked for (`Asked`), is no news where it is known.
-- An id that was asked about is gone where X says "not found" of it. What it may not show, as of protected accounts,
-  may come back, and stays.
+- An id that was asked about is gone where X does not show it any more: it is not found, its account is protected or
+  suspended, or it is withheld anywhere. X's terms ask that all of that be deleted, though some of it may come back.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,12 +21,17 @@ import msgspec
 from connectors.connector import Normal
 from connectors.sightings import Authored, Removed, Shared, Stated
 from connectors.x_rules import offer_of
-from spread.events import MAX_ID_BYTES, Rejected
+from spread.events import MAX_ID_BYTES, UNREADABLE, Rejected
 
 NETWORK: Final = "x:"
 _EPOCH_MS: Final = 1_288_834_974_657
 """Where the moments in ids begin: an id is that many ms later, times 2^22, and a number."""
-_GONE: Final = "/problems/resource-not-found"
+_GONE: Final = (
+    "/problems/resource-not-found",
+    "/problems/not-authorized-for-resource",
+    "/problems/resource-unavailable",
+)
+"""Deleted, of a protected account, of a suspended one. A field that may not be seen is another problem."""
 _POSTS: Final = (None, "tweet", "post")
 
 _T = TypeVar("_T")
@@ -102,6 +107,8 @@ class _Post(msgspec.Struct):
     note_tweet: _Note | None = None
     note_post: _Note | None = None
     public_metrics: _Metrics | None = None
+    withheld: object = None
+    """Where it may not be shown, and why."""
     author: _User | None = None
     """Of a post that was taken out of its message (`flat`)."""
 
@@ -168,7 +175,7 @@ def sightings(raw: bytes | str) -> Sequence[Normal]:
         if message.asked is None:
             return _told(message, raw)
         return _found(message.asked, bytes(message.answer))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return [_rejected(error, raw)]
 
 
@@ -287,7 +294,8 @@ def _at(post: _Post) -> int:
 
 def _checked(message: _Message, asked: Asked) -> list[Normal]:
     """Totals of the posts that are still there, and those that are gone."""
-    there = _readable(_data(message, b""), _post)
+    given = _readable(_data(message, b""), _post)
+    there = [post for post in given if post.withheld is None]
     seen: list[Normal] = [
         _stated(post, post.public_metrics, asked.at)
         for post in there
@@ -297,7 +305,7 @@ def _checked(message: _Message, asked: Asked) -> list[Normal]:
         problem.resource_id or problem.value
         for problem in _readable(message.errors, _problem)
         if problem.type.endswith(_GONE) and problem.resource_type in _POSTS
-    } - {post.id for post in there}
+    } - {post.id for post in given} | {post.id for post in given if post.withheld is not None}
     return [*seen, *(Removed(target=f"{NETWORK}{id}", at=asked.at) for id in asked.ids if id in gone)]
 
 

@@ -1,7 +1,8 @@
 """Asking X again about the posts that are kept: what has vanished is deleted, and totals come with it.
 
-X tells nobody that a post was deleted or a retweet taken back, and asks that it be deleted all the same. So the ids of
-the last thirty days are asked about in turn, a hundred at a time, at an even pace: so many a day, since each costs.
+X tells nobody that a post was deleted or withheld, a retweet taken back, or an account protected or suspended, and asks
+that it be deleted all the same. So the ids of the last thirty days are asked about in turn, a hundred at a time, at an
+even pace: so many a day, since each costs.
 """
 
 from typing import Final

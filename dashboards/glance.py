@@ -8,7 +8,7 @@ from dashboards.panels import BLUE, GREEN, ORANGE, RED, bars, course, number, ro
 _MINE = 'offer=~"$offer"'
 _NOW = f"offer:ricochet_offer_shares_per_minute:max{{{_MINE}}}"
 _DAY = f"offer:ricochet_offer_shares_per_minute:avg1d{{{_MINE}}}"
-_TOLD = f"offer_condition:ricochet_offer_condition:max{{{_MINE}}}"
+_TOLD = f"offer_condition:ricochet_offer_condition:told{{{_MINE}}}"
 _NAMED = "* on (offer) group_left (title, company) offer:ricochet_offer_info:max"
 _AT_LEAST = f'offer_bound:ricochet_offer_reach_accounts:max{{{_MINE},bound="low"}}'
 _TOP = f"topk(7, max_over_time({_NOW}[$__range] @ end()))"
@@ -43,7 +43,7 @@ def _now(made: dashboard.Dashboard) -> None:
             "Taking off or viral",
             "Offers for which that holds now (docs/conditions.md says when).",
             "short",
-            f'count(max by (offer) ({_TOLD.replace("}", "")},condition=~"takes_off|viral"}}) == 1) or vector(0)',
+            f'count(max by (offer) ({_TOLD.replace("}", "")},condition=~"takes_off|viral"}})) or vector(0)',
             empty="0",
             above=[(1, ORANGE)],
         )
@@ -94,7 +94,7 @@ def _now(made: dashboard.Dashboard) -> None:
                 "posts and shares": f"offer:ricochet_offer_nodes:sum{{{_MINE}}}",
                 "reach, at least": f"sum by (offer) ({_AT_LEAST})",
                 "gained in a day": f"clamp_min(delta(offer:ricochet_offer_nodes:sum{{{_MINE}}}[1d]), 0)",
-                "things told": f"sum by (offer) ({_TOLD})",
+                "things told": f"sum by (offer) ({_TOLD}) or 0 * {_NOW}",
             },
             {"shares per minute": "short", "usual per minute": "short", "reach, at least": "short"},
             empty="No offer has been posted yet",
@@ -163,7 +163,7 @@ def _courses(made: dashboard.Dashboard) -> None:
         rows(
             "Told now",
             "The conditions that hold now, with the offer.",
-            {"holds": f"({_TOLD} == 1) {_NAMED}"},
+            {"holds": f"{_TOLD} {_NAMED}"},
             {},
             empty="Nothing to tell now",
             tall=8,

@@ -29,8 +29,8 @@ from ricochet import (
     offers_cli,
     publisher,
     rejected_cli,
+    serving,
     settings,
-    web,
 )
 from ricochet import demo as demo_
 from ricochet import replay as replay_
@@ -83,7 +83,7 @@ def demo(seed: int, speed: float, for_: float | None, port: int) -> None:
     chosen = settings.load()
     logs.configure(chosen.log_format, "warning")
     with _interruptible():
-        asyncio.run(demo_.demo(chosen, web.listen("127.0.0.1", port), seed=seed, speed=speed, for_s=for_))
+        asyncio.run(demo_.demo(chosen, serving.listen("127.0.0.1", port), seed=seed, speed=speed, for_s=for_))
 
 
 @ricochet.command()
@@ -104,9 +104,8 @@ def run(tail: tuple[Path, ...], names: tuple[str, ...], state: Path | None, host
     logs.configure(chosen.log_format, chosen.log_level)
     if not chosen.tail and not names:
         raise RicochetError("nothing to read: give --tail FILE or --connect NAME, or set RICOCHET_TAIL")
-    connect_cli.quiet()
     with _engine(chosen.state, chosen.keeping) as engine, _interruptible():
-        asyncio.run(live.run(chosen, engine, web.listen(chosen.host, chosen.port), names))
+        asyncio.run(live.run(chosen, engine, serving.listen(chosen.host, chosen.port), names))
 
 
 @ricochet.command()

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from connectors.door import Door, DoorError
-from ricochet import web
+from ricochet import serving, web
 from ricochet.connecting import Connecting, receiving
 from ricochet.connector_metrics import ConnectorCollector
 from ricochet.errors import RicochetError
@@ -50,8 +50,10 @@ async def _connect(settings: Settings, connecting: Connecting, offers: Followed,
     async with offers.following(store):
         connecting.start()
         try:
-            async with web.serving(app, sock), receiving(settings, connecting):
-                log.info("connecting", connectors=[one.name for one in connecting.statuses()], web=web.address(sock))
+            async with serving.guarded(app, sock, settings.token), receiving(settings, connecting):
+                log.info(
+                    "connecting", connectors=[one.name for one in connecting.statuses()], web=serving.address(sock)
+                )
                 while not stop.is_set() and connecting.ended() is None:
                     await wait(stop, _LOOK_S)
                 why = connecting.ended()

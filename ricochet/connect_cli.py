@@ -1,6 +1,5 @@
 """`ricochet connect`."""
 
-import logging
 import sys
 from dataclasses import fields
 from typing import Final
@@ -12,7 +11,7 @@ from rich.table import Table
 from connectors import catalogue
 from connectors.connector import Abilities
 from ricochet import connect as connect_
-from ricochet import connecting, logs, settings, web
+from ricochet import connecting, logs, serving, settings
 from ricochet.errors import RicochetError
 
 QUESTIONS: Final = {
@@ -23,7 +22,6 @@ QUESTIONS: Final = {
     "resume": "resume",
 }
 assert list(QUESTIONS) == [field.name for field in fields(Abilities)]
-_QUIET: Final = ("httpx", "httpcore", "websockets", "kafka", "urllib3")
 
 
 @click.command()
@@ -54,15 +52,8 @@ def connect(names: tuple[str, ...], list_: bool, check: bool, host: str | None, 
             is_well &= is_good
         return 0 if is_well else 1
     logs.configure(chosen.log_format, chosen.log_level)
-    quiet()
-    connect_.connect(chosen, names, web.listen(chosen.host, chosen.port))
+    connect_.connect(chosen, names, serving.listen(chosen.host, chosen.port))
     return 0
-
-
-def quiet() -> None:
-    """Keep libraries from logging each call: an address may hold a token."""
-    for library in _QUIET:
-        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _listed() -> Table:

@@ -16,7 +16,7 @@ from connectors.lasting import Sink
 from connectors.lookups import Budget, Lookups
 from connectors.runner import Runner, Status
 from connectors.webhook import Hook
-from ricochet import receiver, web
+from ricochet import receiver, serving
 from ricochet.errors import RicochetError
 from ricochet.followed import Followed
 from ricochet.logs import logger
@@ -74,7 +74,7 @@ class Connecting:
             completion,
             lambda: sink_of(hashing),
             log,
-            retention_ms=settings.keeping.of(declared.network),
+            retention_ms=settings.retention_ms(declared.network),
             saw=saw,
         )
         self.runners.append(runner)
@@ -87,7 +87,7 @@ class Connecting:
         if finder is None or declared.prices is None or not options.number("lookup_calls"):
             return lambda _: None
         expiry_ms = int(options.number("lookup_days") * DAY_MS)
-        retention_ms = settings.keeping.of(declared.network)
+        retention_ms = settings.retention_ms(declared.network)
         lookups = Lookups(settings.journals / f"{declared.name}.lookups", expiry_ms, retention_ms)
         self._journals.append(lookups)
         daily = Budget(int(options.number("lookup_calls")), options.number("lookup_money"))
@@ -137,9 +137,9 @@ async def receiving(settings: Settings, connecting: Connecting) -> AsyncIterator
     if not connecting.hooks:
         yield
         return
-    sock = web.listen(settings.receiver_host, settings.receiver_port)
-    async with web.serving(receiver.application(connecting.hooks), sock):
-        log.info("receiving", web=web.address(sock), paths=[hook.path for hook in connecting.hooks])
+    sock = serving.listen(settings.receiver_host, settings.receiver_port)
+    async with serving.bare(receiver.application(connecting.hooks), sock):
+        log.info("receiving", web=serving.address(sock), paths=[hook.path for hook in connecting.hooks])
         yield
 
 

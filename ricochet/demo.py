@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ricochet import metrics, web
+from ricochet import metrics, serving, web
 from ricochet.live import stop_on_signals, wait
 from ricochet.settings import Settings
 from ricochet.simulator import Arrival, Scenario, SimulatedOffer, simulate
@@ -71,9 +71,9 @@ async def demo(settings: Settings, sock: socket.socket, *, seed: int, speed: flo
         view = View(engine, registry, lambda: player.now)
         engine.watch(view.about, settings.thresholds.thresholds())
         app = web.application(view, metrics.registry(view, settings.offers_shown), lambda: None, web.here)
-        async with web.serving(app, sock):
+        async with serving.guarded(app, sock, settings.token):
             started = time.monotonic()
-            with _screen(view, web.address(sock), player) as draw:
+            with _screen(view, serving.address(sock), player) as draw:
                 while not stop.is_set() and (for_s is None or time.monotonic() - started < for_s):
                     pass_time(player, engine, int((time.monotonic() - started) * speed * 1000))
                     draw()

@@ -4,7 +4,7 @@ Read from where offers are answered for; nothing is stored for it. Figures of th
 whose buckets may be hours wide for old offers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
@@ -13,8 +13,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from connectors.feeds.web import shown
 from ricochet.errors import RicochetError
-from spread.events import DAY_MS
+from ricochet.guard import asking
+from spread.events import DAY_MS, UNREADABLE
 
 DAYS: Final = 7
 _MOST: Final = 10
@@ -62,19 +64,23 @@ class Digest(msgspec.Struct, frozen=True):
     """Those that are closed and were shared."""
 
 
-def read(addresses: Iterable[str], until: int, days: int = DAYS) -> Digest:
-    """Ask workers, or `ricochet run`, for their offers, and sum the days up. Raises `RicochetError`."""
+def read(addresses: Iterable[str], until: int, days: int = DAYS, token: str | None = None) -> Digest:
+    """Ask workers, or `ricochet run`, for their offers, and sum the days up. Raises `RicochetError`.
+
+    `token` is that of the settings, which the addresses are shown.
+    """
     since = until - days * DAY_MS
     lines: list[Line] = []
-    with httpx.Client(timeout=_HANG_S, follow_redirects=True, trust_env=False) as client:
+    with asking(token, _HANG_S) as client:
         for address in addresses:
             try:
-                told = _answer(client, f"{address}/alerts")
                 for offer in _answer(client, f"{address}/offers"):
                     detail = _answer(client, f"{address}/offers/{quote(offer['offer'], safe='')}")
-                    lines.append(_line(detail, told, since, until))
-            except (httpx.HTTPError, msgspec.DecodeError, KeyError, TypeError) as error:
-                raise RicochetError(f"{address}: no answer of Ricochet: {error}") from None
+                    lines.append(_line(detail, since, until))
+            except httpx.HTTPError as error:
+                raise RicochetError(f"{shown(address)}: no answer of Ricochet: {_why(error)}") from None
+            except (*UNREADABLE, KeyError, TypeError) as error:
+                raise RicochetError(f"{shown(address)}: no answer of Ricochet: {error}") from None
     moved = sorted((line for line in lines if line.gained or line.told), key=lambda line: (-line.gained, line.offer))
     return Digest(
         since,
@@ -129,19 +135,20 @@ def send(digest: Digest, alertmanager: str) -> None:
         answer = httpx.post(f"{alertmanager}/api/v2/alerts", json=[alert], timeout=_HANG_S, trust_env=False)
         answer.raise_for_status()
     except httpx.HTTPError as error:
-        raise RicochetError(f"{alertmanager}: the digest was not taken: {error}") from None
+        raise RicochetError(f"{shown(alertmanager)}: the digest was not taken: {_why(error)}") from None
 
 
-def _line(detail: dict[str, Any], told: Sequence[dict[str, Any]], since: int, until: int) -> Line:
+def _why(error: httpx.HTTPError) -> str:
+    """What went wrong; of a status httpx would say the whole address, with what is secret in it."""
+    return f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
+
+
+def _line(detail: dict[str, Any], since: int, until: int) -> Line:
     id, curve, reach = detail["offer"], detail["curve"], detail["reach"]
     moments = (curve["start"] + curve["width"] * (place + 0.5) for place in range(len(curve["counts"])))
     counted = zip(moments, curve["counts"], strict=True)
-    conditions = dict.fromkeys(
-        alert["condition"]
-        for alert in told
-        if alert["offer"] == id and alert["state"] == "firing" and since <= alert["at"] <= until
-    )
-    conditions |= dict.fromkeys(detail.get("conditions", {}))
+    told = detail.get("told", {}).items()
+    conditions = [name for name, called in told if not called["is_over"] or since <= called["since"] <= until]
     networks = sorted(detail["networks"].items(), key=lambda one: (-one[1]["nodes"], one[0]))
     return Line(
         id,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from connectors.feeds.web import shown
 from ricochet import digest as digests
 from ricochet import settings
 from streams.clock import wall_clock
@@ -32,10 +33,10 @@ def digest(addresses: tuple[str, ...], days: int, as_html: bool, out: Path, send
     As text or HTML, or sent by Alertmanager to whoever gets its alerts. Have cron call it on Monday mornings.
     """
     chosen = settings.load()
-    made = digests.read(addresses or (f"http://{chosen.host}:{chosen.port}",), wall_clock(), days)
+    made = digests.read(addresses or (f"http://{chosen.host}:{chosen.port}",), wall_clock(), days, chosen.token)
     if send is not None:
         digests.send(made, send)
-        click.echo(f"sent to {send}")
+        click.echo(f"sent to {shown(send)}")
         return
     content = digests.html(made) if as_html else digests.text(made)
     with click.open_file(str(out), "w", encoding="utf-8") as file:

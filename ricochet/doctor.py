@@ -1,5 +1,7 @@
-"""What is wrong with the installation on Kafka, found by asking Kafka itself."""
+"""What is wrong with the installation on Kafka, found by asking Kafka itself, and this machine."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +14,10 @@ from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVEN
 
 CLOCK_MS: Final = 10_000
 """Clocks that differ by more are wrong."""
+LAG: Final = 10_000
+"""With more unread messages workers are far behind: a message may be 500 events."""
+ROOM: Final = 2**30
+"""With fewer bytes free, tables may soon not be written."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything; what can't be looked at because of an earlier fault is left out."""
     layout = settings.layout
+    yield _folder(settings)
     try:
         with Cluster(settings.kafka, settings.kafka_options.client()) as cluster:
             yield from _brokers(cluster, layout)
@@ -40,6 +47,20 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, str(error))
 
 
+def _folder(settings: Settings) -> Finding:
+    """The folder of this machine's workers."""
+    data = settings.data
+    if not data.exists() and not data.is_symlink():
+        return Finding(None, f"data folder {data}: none yet, the first worker makes it")
+    try:
+        with tempfile.TemporaryFile(dir=data):
+            free = shutil.disk_usage(data).free
+    except OSError as error:
+        return Finding(False, f"data folder {data} can't be written: {error.strerror or error}")
+    enough = free >= ROOM or settings.tables == "memory"
+    return Finding(enough, f"data folder {data}: free: {free / 2**30:,.1f} GiB{'' if enough else ', too little'}")
+
+
 def _brokers(cluster: Cluster, layout: Layout) -> Iterator[Finding]:
     brokers = cluster.brokers()
     enough = brokers >= layout.replication
@@ -50,11 +71,9 @@ def _brokers(cluster: Cluster, layout: Layout) -> Iterator[Finding]:
 def _topic(cluster: Cluster, topic: Topic, layout: Layout) -> Iterator[Finding]:
     tables = {layout.changelog(table): f"table {table}: " for table in (PEOPLE_TABLE, OFFERS_TABLE)}
     of = tables.get(topic.name, "")
-    faults = cluster.check([topic])
-    yield from (Finding(False, f"{of}{fault}") for fault in faults)
-    differences = cluster.differences([topic])
-    yield from (Finding(False, f"{of}{difference}") for difference in differences)
-    if not faults and not differences:
+    wrong = [*cluster.check([topic]), *cluster.stuck([topic]), *cluster.differences([topic])]
+    yield from (Finding(False, f"{of}{line}") for line in wrong)
+    if not wrong:
         kept = "compacted" if topic.is_compacted else f"keeps {int(topic.config['retention.ms']) // DAY_MS} days"
         yield Finding(
             True, f"{of}topic {topic.name}: partitions: {topic.partitions}, copies: {topic.replication}, {kept}"
@@ -76,8 +95,9 @@ def _reading(cluster: Cluster, topic: str, group: str) -> Iterator[Finding]:
     newest = cluster.newest(topic, partitions)
     age = "" if newest is None else f", the newest message came {_ago(newest)} ago"
     workers = f"{members} in group {group}" if members else f"none in group {group}"
-    is_well = True if members else None if not behind else False
-    yield Finding(is_well, f"topic {topic}: unread messages: {behind:,}; workers: {workers}{age}")
+    is_well = behind <= LAG if members else None if not behind else False
+    far = ", too many" if members and not is_well else ""
+    yield Finding(is_well, f"topic {topic}: unread messages: {behind:,}{far}; workers: {workers}{age}")
 
 
 def _clock(cluster: Cluster) -> Finding:

@@ -51,5 +51,5 @@ def _of_state(settings: Settings, offer: str) -> Lines:
 
 def _of_workers(settings: Settings, offer: str) -> Lines:
     require_topics(settings)
-    with closing(Workers(settings.kafka, settings.layout, settings.kafka_options.client())) as workers:
+    with closing(Workers(settings.kafka, settings.layout, settings.kafka_options.client(), settings.token)) as workers:
         return workers.node_lines(offer), workers.edge_lines(offer)

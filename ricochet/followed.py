@@ -59,10 +59,11 @@ def open_store(settings: Settings) -> Store:
     return OfferTopic(settings.kafka, settings.layout, settings.kafka_options.client())
 
 
-def resolved(mention: Mention, short_links: ShortLinks) -> Mention:
+def resolved(mention: Mention, short_links: ShortLinks, *, of_stranger: bool = False) -> Mention:
     """The post with its first links as they are once short ones are resolved."""
     found = (*mention.urls, *links(mention.text))
-    long = tuple(url for link in found[:_LINKS] if (url := short_links.resolve(link)) != link)
+    answers = ((link, short_links.resolve(link, of_stranger=of_stranger)) for link in found[:_LINKS])
+    long = tuple(url for link, url in answers if url != link)
     return msgspec.structs.replace(mention, urls=mention.urls + long) if long else mention
 
 
@@ -70,6 +71,7 @@ class Followed:
     """The offers as last read, for all threads of a process. With `near_misses` what nearly matches waits there.
 
     `short_links` are resolved where something else already hints at an offer: not all that a whole network shortens.
+    Anybody may write what hints, so for accounts that are none of an offer's that is bounded, all of them together.
     """
 
     def __init__(self, near_misses: Path | None = None, short_links: ShortLinks | None = None) -> None:
@@ -143,10 +145,11 @@ class Followed:
     def _matched(self, mention: Mention) -> Match:
         with self._lock:
             found = match(mention, self.registry)
-            is_hinted = found.offer or found.near or self.registry.speaking(mention.account)
+            is_known = bool(self.registry.speaking(mention.account))
+            is_hinted = found.offer or found.near or is_known
         if not is_hinted or found.confidence >= _BY_LINK:
             return found
-        long = resolved(mention, self._short)
+        long = resolved(mention, self._short, of_stranger=not is_known)
         if long == mention:
             return found
         with self._lock:

@@ -40,6 +40,7 @@ def worker(name: str | None, host: str | None, port: int | None) -> int:
 
     chosen = settings.load(host=host)
     logs.configure(chosen.log_format, chosen.log_level)
+    quiet()  # it is asked at the start alone: Faust has a client of its own
     return worker_.work(chosen, name, port)
 
 
@@ -81,7 +82,7 @@ def check() -> int:
 
 @click.command()
 def doctor() -> int:
-    """Find what is wrong: broker, topics, tables, how far the workers are behind, clock.
+    """Find what is wrong: data folder, broker, topics, tables, how far the workers are behind, clock.
 
     A line each: ok, FAIL, or -- where there is nothing to judge. Exit code 1 if anything fails.
     """

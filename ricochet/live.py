@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from connectors.jsonl import JsonlTail
-from ricochet import metrics, web
+from ricochet import metrics, serving, web
 from ricochet.ambassadors import Ambassadors
 from ricochet.connecting import Connecting, receiving
 from ricochet.connector_metrics import ConnectorCollector
@@ -81,9 +81,9 @@ async def _run(
                 await asyncio.sleep(0)
         return busy
 
-    async with web.serving(app, sock), receiving(settings, connecting):
+    async with serving.guarded(app, sock, settings.token), receiving(settings, connecting):
         connecting.start()
-        log.info("running", web=web.address(sock), state=str(settings.state), sources=[s.name for s in sources])
+        log.info("running", web=serving.address(sock), state=str(settings.state), sources=[s.name for s in sources])
         while not stop.is_set():
             tell(engine.look(wall_clock()))
             if not await turn():

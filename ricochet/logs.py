@@ -1,10 +1,16 @@
-"""Logs: one line an event on stderr, as text or JSON."""
+"""Logs: one line an event on stderr, as text or JSON.
+
+The level is that of Ricochet's own lines. Of libraries warnings alone are shown, whatever the level: below, some of
+them log the headers and addresses of their calls, with the tokens in them.
+"""
 
 import logging
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
+
+_OWN: Final = ("connectors", "ricochet", "spread", "streams")
 
 
 def configure(format_: Literal["text", "json"], level: str) -> None:
@@ -37,7 +43,9 @@ def configure(format_: Literal["text", "json"], level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    for package in _OWN:
+        logging.getLogger(package).setLevel(level.upper())
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -1,7 +1,7 @@
 """What a person does with the job offers: bring them in from where they are published, and correct what is theirs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -38,14 +38,17 @@ class Import:
         return f"{self.source}: {self.read} offer{'' if self.read == 1 else 's'}; {told or 'nothing changed'}"
 
 
-def read_sources(sources: Iterable[str]) -> tuple[dict[str, list[JobOffer]], list[str]]:
-    """The offers of each source, and all that is wrong with them, a line each."""
+def read_sources(sources: Iterable[str], private: Collection[str] = ()) -> tuple[dict[str, list[JobOffer]], list[str]]:
+    """The offers of each source, and all that is wrong with them, a line each.
+
+    `private` are hosts that may be asked although their addresses are not public.
+    """
     read: dict[str, list[JobOffer]] = {}
     faults: list[str] = []
     where: dict[str, str] = {}
     for source in dict.fromkeys(sources):
         try:
-            read[source] = _read(source)
+            read[source] = _read(source, private)
         except OfferFileError as error:
             faults += error.faults
             continue
@@ -123,10 +126,10 @@ def assign(settings: Settings, event: Assign) -> bool:
     return corrections.send(settings, event, corrections.hashing_of(settings))
 
 
-def _read(source: str) -> list[JobOffer]:
+def _read(source: str, private: Collection[str]) -> list[JobOffer]:
     if feeds.is_feed(source):
         try:
-            return feeds.read(source)
+            return feeds.read(source, private=private)
         except feeds.FeedError as error:
             raise OfferFileError([str(error)]) from None
     if source.lower().endswith(offer_files.SUFFIXES):

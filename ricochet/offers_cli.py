@@ -58,7 +58,7 @@ def import_(sources: tuple[str, ...], empty: bool, to: str | None, state: Path |
     Only what changed is written. An offer that has gone from its source is closed; one that comes back is re-posted.
     If anything is wrong with any source, nothing is written: `ricochet offers check` tells it all.
     """
-    read, faults = offers_.read_sources(sources)
+    read, faults = offers_.read_sources(sources, settings.load().private_hosts)
     if faults:
         more = f" (and {len(faults) - 1} more, see `ricochet offers check`)" if len(faults) > 1 else ""
         raise RicochetError(f"{faults[0]}{more}")
@@ -79,7 +79,7 @@ def check(sources: tuple[str, ...]) -> int:
 
     Also named are links that lead to several offers: a post with such a link is given to the first of them.
     """
-    read, faults = offers_.read_sources(sources)
+    read, faults = offers_.read_sources(sources, settings.load().private_hosts)
     found = [offer for some in read.values() for offer in some]
     registry = Registry(found)
     shared = {url: registry.linked(url) for offer in found for url in map(canonical, offer.urls)}

@@ -4,12 +4,13 @@ It listens on loopback unless told otherwise, takes no body of over a mebibyte, 
 a delivery are safe. A delivery that does not become so in time is answered 503: its sender comes again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -17,21 +18,31 @@ from connectors.webhook import Delivery, Hook, Reply
 
 MOST_BYTES: Final = 2**20
 SAFE_S: Final = 25.0
+BODY_S: Final = 20.0
 _BUSY: Final = Reply(503)
 
 
-def application(hooks: Iterable[Hook], safe_s: float = SAFE_S) -> Starlette:
-    """The web application with the routes of the connectors; a delivery has `safe_s` seconds to become safe."""
-    return Starlette(routes=[Route(hook.path, _endpoint(hook, safe_s), methods=["GET", "POST"]) for hook in hooks])
+def application(hooks: Iterable[Hook], safe_s: float = SAFE_S, body_s: float = BODY_S) -> Starlette:
+    """The web application with the routes of the connectors.
+
+    A delivery has `body_s` seconds to come, and `safe_s` to become safe.
+    """
+    return Starlette(
+        routes=[Route(hook.path, _endpoint(hook, safe_s, body_s), methods=["GET", "POST"]) for hook in hooks]
+    )
 
 
-def _endpoint(hook: Hook, safe_s: float) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(hook: Hook, safe_s: float, body_s: float) -> Callable[[Request], Awaitable[Response]]:
     async def receive(request: Request) -> Response:
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MOST_BYTES:
-                return Response(status_code=413)
+        try:
+            async with asyncio.timeout(body_s):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > MOST_BYTES:
+                        return Response(status_code=413)
+        except (TimeoutError, ClientDisconnect):
+            return Response(status_code=408)
         headers = {name.lower(): value for name, value in request.headers.items()}
         delivery = Delivery(request.method, dict(request.query_params), headers, bytes(body))
         reply = await run_in_threadpool(_answer, hook, delivery, safe_s)

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 
 from ricochet.errors import RicochetError
 from ricochet.settings import Settings
-from spread.events import Rejected, decode
+from spread.events import UNREADABLE, Rejected, decode
+from streams.cluster import CONNECT_MS, trouble
 from streams.topics import REJECTED, SOCIAL_EVENTS
 
 _POLL_MS: Final = 1_000
@@ -54,7 +54,7 @@ def letters(settings: Settings) -> list[Letter]:
         for record in _records(consumer, {place: None}):
             try:
                 found.append(msgspec.json.decode(record.value or b"", type=Letter))
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 raise RicochetError(f"what stands in {place.topic} at {record.offset} is no dead letter") from None
     # A message that was taken in twice, because a worker was killed, has two letters.
     placed = {letter for letter in found if letter.offset is not None}
@@ -91,17 +91,18 @@ def _parts(message: bytes, recorded_at: int) -> dict[int | None, bytes]:
 
 
 def _consumer(settings: Settings) -> Any:
-    try:
+    with trouble(settings.kafka):
         return KafkaConsumer(
-            bootstrap_servers=settings.kafka, enable_auto_commit=False, **settings.kafka_options.client()
+            bootstrap_servers=settings.kafka,
+            bootstrap_timeout_ms=CONNECT_MS,
+            enable_auto_commit=False,
+            **settings.kafka_options.client(),
         )
-    except KafkaError as error:
-        raise RicochetError(f"Kafka at {settings.kafka}: {error}") from None
 
 
 def _records(consumer: Any, wanted: Mapping[TopicPartition, set[int] | None]) -> Iterator[Any]:
     """The records of partitions at some offsets, or all that there are now."""
-    try:
+    with trouble(", ".join(consumer.config["bootstrap_servers"])):
         places = [*wanted]
         consumer.assign(places)
         starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
@@ -109,8 +110,6 @@ def _records(consumer: Any, wanted: Mapping[TopicPartition, set[int] | None]) ->
             for start, end in [(starts[place], ends[place])] if offsets is None else _runs(offsets):
                 consumer.seek(place, max(start, starts[place]))
                 yield from _read(consumer, place, min(end, ends[place]), offsets)
-    except KafkaError as error:
-        raise RicochetError(f"Kafka at {consumer.config['bootstrap_servers']}: {error}") from None
 
 
 def _read(consumer: Any, place: TopicPartition, end: int, offsets: set[int] | None) -> Iterator[Any]:

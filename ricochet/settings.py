@@ -8,10 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    FilePath,
     RootModel,
     SecretStr,
     ValidationError,
@@ -29,6 +26,8 @@ from pydantic_settings import (
 from connectors import catalogue
 from connectors.connector import Options
 from ricochet.errors import RicochetError
+from ricochet.kafka_options import KafkaOptions
+from ricochet.secret import secret_in
 from spread.events import DAY_MS
 from spread.hashing import Hashing
 from spread.thresholds import Thresholds
@@ -38,48 +37,9 @@ from streams.topics import Layout
 PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
-_KEY_LENGTH: Final = 16
+_SECRET_LENGTH: Final = 16
 _NETWORK_DAYS: Final = {"x": 30, "linkedin": 30, "facebook": 90, "threads": 90}
 """Networks whose terms ask for less than others (docs/privacy.md)."""
-
-
-class KafkaOptions(BaseModel):
-    """How Kafka's clients make themselves known. Named as kafka-python names them; what is not given is left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_cafile: FilePath | None = None
-    ssl_certfile: FilePath | None = None
-    ssl_keyfile: FilePath | None = None
-    ssl_password: SecretStr | None = None
-    ssl_check_hostname: bool = True
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_plain_username: str | None = None
-    sasl_plain_password: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> "KafkaOptions":
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_plain_username and self.sasl_plain_password
-        ):
-            raise ValueError("SASL needs sasl_mechanism, sasl_plain_username and sasl_plain_password")
-        return self
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)}" for name in sorted(self.model_fields_set))
-
-    def client(self) -> dict[str, Any]:
-        """What a client of kafka-python is given, the secrets in clear."""
-        return {
-            name: value.get_secret_value()
-            if isinstance(value, SecretStr)
-            else str(value)
-            if isinstance(value, Path)
-            else value
-            for name in self.model_fields_set
-            if (value := getattr(self, name)) is not None
-        }
 
 
 class Connections(RootModel[dict[str, dict[str, str | bool | int | float | list[str]]]]):
@@ -150,6 +110,10 @@ class Settings(BaseSettings):
         [], description="Files of social events (JSON lines) that `ricochet run` follows."
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address that the web server binds to.")
+    web_token: SecretStr | None = Field(
+        None, min_length=_SECRET_LENGTH, description="Secret that whoever asks a web server has to show; else all may."
+    )
+    web_token_file: Path | None = Field(None, description="File that holds the web token, instead.")
     port: int = Field(8765, ge=0, le=65535, description="Port of the web server; 0 takes a free one.")
     retention_days: int = Field(
         400,
@@ -196,28 +160,37 @@ class Settings(BaseSettings):
     )
     advertise: str | None = Field(
         None,
-        pattern=r"^https?://[^/]+$",
+        pattern=r"^https?://[^/@]+$",
         description="Address at which other workers reach this one's web server, if it is not the one it binds to.",
     )
     tables: Literal["rocksdb", "memory"] = Field(
         "rocksdb", description="Where a worker keeps its tables: on disk, or in memory and read anew at each start."
     )
-    memory_mb: int = Field(768, ge=16, description="Megabytes of objects that a worker keeps at hand, about.")
+    memory_mb: int = Field(
+        768,
+        ge=16,
+        description="Megabytes of objects that a worker keeps at hand, about; RocksDB's block caches are a third more.",
+    )
     stalled_seconds: int = Field(
         60, ge=1, description="Seconds without any progress after which a worker's /readyz says that it is stalled."
     )
     hash_key: SecretStr | None = Field(
         None,
-        min_length=_KEY_LENGTH,
+        min_length=_SECRET_LENGTH,
         description="Secret key that accounts and other people's posts are hashed with on their way to Kafka.",
     )
     hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
     suppression_key: SecretStr | None = Field(
-        None, min_length=_KEY_LENGTH, description="Secret key that erased accounts are remembered under; not hash_key."
+        None,
+        min_length=_SECRET_LENGTH,
+        description="Secret key that erased accounts are remembered under; not hash_key.",
     )
     suppression_key_file: Path | None = Field(None, description="File that holds the suppression key, instead.")
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
+    )
+    private_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Hosts of a private network that offers may be read from; of others only what is public."
     )
     thresholds: Limits = Field(
         Limits({}), description="Thresholds of the conditions that differ from the defaults (see docs/conditions.md)."
@@ -237,7 +210,7 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
 
-    @field_validator("tail", "own", mode="before")
+    @field_validator("tail", "own", "private_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Read one entry, or a JSON list of them."""
@@ -260,12 +233,12 @@ class Settings(BaseSettings):
     @property
     def keeping(self) -> Keeping:
         """How long the stages keep what."""
-        return Keeping(
-            self.retention_days * DAY_MS,
-            {network: days * DAY_MS for network, days in self.network_retention_days.root.items()},
-            self.layout.logs_ms,
-            self.suppression_key_bytes,
-        )
+        networks = {network: days * DAY_MS for network, days in self.network_retention_days.root.items()}
+        return Keeping(self.retention_days * DAY_MS, networks, self.layout.logs_ms, self.suppression_key_bytes)
+
+    def retention_ms(self, network: str) -> int:
+        """The retention of one network, for whoever has no need of the key."""
+        return min(self.retention_days, self.network_retention_days.root.get(network, self.retention_days)) * DAY_MS
 
     @property
     def keeping_all(self) -> Keeping:
@@ -275,9 +248,16 @@ class Settings(BaseSettings):
     @property
     def suppression_key_bytes(self) -> bytes:
         """The key of the list of erased accounts; where none is set, one that follows from the hash key, if any."""
-        if key := self._secret("suppression_key"):
-            return key.encode()
-        return b"suppression " + hash_key.encode() if (hash_key := self._secret("hash_key")) else b""
+        own = secret_in("suppression_key", self.suppression_key, self.suppression_key_file, _SECRET_LENGTH)
+        if own:
+            return own.encode()
+        key = secret_in("hash_key", self.hash_key, self.hash_key_file, _SECRET_LENGTH)
+        return b"suppression " + key.encode() if key else b""
+
+    @property
+    def token(self) -> str | None:
+        """What whoever asks a web server has to show, None if nothing."""
+        return secret_in("web_token", self.web_token, self.web_token_file, _SECRET_LENGTH)
 
     @property
     def hashing(self) -> Hashing | None:
@@ -286,25 +266,8 @@ class Settings(BaseSettings):
 
     def hashing_with(self, own: Container[str]) -> Hashing | None:
         """The same, where what stays in clear is known better."""
-        key = self._secret("hash_key")
+        key = secret_in("hash_key", self.hash_key, self.hash_key_file, _SECRET_LENGTH)
         return Hashing(key.encode(), own) if key else None
-
-    def _secret(self, name: str) -> str:
-        """A key, from its setting or from the file that another setting names; empty if there is none."""
-        given: SecretStr | None = getattr(self, name)
-        file: Path | None = getattr(self, f"{name}_file")
-        key = given.get_secret_value() if given else ""
-        if file is not None:
-            if key:
-                raise RicochetError(f"settings {name} and {name}_file: give one of them")
-            try:
-                key = file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else error
-                raise RicochetError(f"setting {name}_file: {file}: {why}") from None
-            if len(key) < _KEY_LENGTH:
-                raise RicochetError(f"setting {name}_file: a key has at least {_KEY_LENGTH} characters")
-        return key
 
     @property
     def layout(self) -> Layout:

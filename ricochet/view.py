@@ -119,7 +119,10 @@ class View:
             "closes": job.closes,
             "shares_after_closing": offer.shares_after(job.closes) if job.closes is not None else 0,
             "cascades_by_root": msgspec.to_builtins(offer.cascades()),
-            "conditions": {name: called.since for name, called in sorted(offer.called.items()) if not called.is_over},
+            "told": {
+                name: {"since": called.since, "is_over": called.is_over}
+                for name, called in sorted(offer.called.items())
+            },
             "bases": offer.bases(),
             "passed_on": self._passed_on(offer),
             "reach_by_generation": offer.reach_by_generation(),

@@ -1,14 +1,10 @@
 """HTTP: metrics, health and the offers, as JSON. Reads the engine between two batches, in the same thread."""
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import unquote
 
 import msgspec
-import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -16,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ricochet.errors import RicochetError
 from ricochet.view import View
 from spread.offer import Offer
 
@@ -88,50 +83,6 @@ def basics(metrics: CollectorRegistry, trouble: Callable[[], str | None]) -> lis
         return Response(f"{wrong or 'ready'}\n", 503 if wrong else 200, media_type="text/plain")
 
     return [Route("/metrics", get_metrics), Route("/healthz", get_health), Route("/readyz", get_ready)]
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket to serve on; port 0 takes a free one. Raises `RicochetError` where it can't be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(128)
-    except (OSError, OverflowError) as error:
-        sock.close()
-        why = getattr(error, "strerror", None) or error
-        raise RicochetError(f"{host}:{port} can't be listened on: {why}") from None
-    return sock
-
-
-def address(sock: socket.socket) -> str:
-    """The address of a socket as a URL."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
-    """Serve while the block runs."""
-    config = uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to the command."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        yield
 
 
 def _json(value: object) -> Response:

@@ -1,25 +1,25 @@
 """The life of `ricochet worker`: topics checked, a place taken, the web beside the worker, until a signal ends it."""
 
 import asyncio
-import logging
 import secrets
 import socket
-import ssl
 from hashlib import sha256
 from typing import Any, Final
 
 import faust
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsistencyError
+from faust.types.auth import CredentialsT
 
-from ricochet import metrics, places, web, worker_metrics
+from ricochet import metrics, places, serving, web, worker_metrics
 from ricochet.ambassadors import Ambassadors
 from ricochet.errors import RicochetError
 from ricochet.followed import Followed
 from ricochet.installation import require_topics
+from ricochet.kafka_options import KafkaOptions
 from ricochet.live import stop_on_signals
 from ricochet.logs import logger
-from ricochet.settings import KafkaOptions, Settings
+from ricochet.settings import Settings
 from ricochet.view import View
 from spread.facts import NewerEncoding
 from spread.hashing import Hashing
@@ -30,24 +30,15 @@ from streams.worker import Worker, WorkerSettings
 
 FENCED: Final = 75
 """Exit code of a worker whose place another has taken (EX_TEMPFAIL): to be started again."""
-_LEAST: Final = {
-    "aiokafka": logging.WARNING,
-    "faust": logging.WARNING,
-    "mode": logging.WARNING,
-    "kafka": logging.CRITICAL,  # asked at the start alone; what goes wrong there is said in one line
-}
-"""The least levels of the libraries' own lines."""
 
 log = logger(__name__)
 
 
 def work(settings: Settings, name: str | None, port: int | None) -> int:
     """Run a worker; the exit code."""
-    for library, level in _LEAST.items():
-        logging.getLogger(library).setLevel(level)
     require_topics(settings)
     place = places.take(settings.data, name)
-    sock = web.listen(settings.host, place.port(settings.worker_port) if port is None else port)
+    sock = serving.listen(settings.host, place.port(settings.worker_port) if port is None else port)
     try:
         asyncio.run(_work(settings, place, sock))
     except NewerEncoding as error:
@@ -102,7 +93,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
         registry = metrics.registry(view, settings.offers_shown)
         registry.register(worker_metrics.WorkerCollector(worker))
         app = web.application(view, registry, worker.trouble, worker.owner)
-        async with web.serving(app, sock):
+        async with serving.guarded(app, sock, settings.token):
             log.info("working", place=place.name, web=url, kafka=settings.kafka)
             await worker.run(stop)
     log.info("stopped", place=place.name)
@@ -113,28 +104,22 @@ def _reachable(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         return f"http://{socket.gethostname()}:{port}"
-    return web.address(sock)
+    return serving.address(sock)
 
 
 def _security(options: KafkaOptions) -> dict[str, Any]:
-    """Faust's words for the security options."""
-    if options.security_protocol == "PLAINTEXT":
-        return {}
-    context = None
-    if options.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=options.ssl_cafile)
-        context.check_hostname = options.ssl_check_hostname
-        if options.ssl_certfile is not None:
-            password = options.ssl_password.get_secret_value() if options.ssl_password else None
-            context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile, password)
-    if not options.security_protocol.startswith("SASL"):
-        return {"broker_credentials": faust.SSLCredentials(context)}
-    assert options.sasl_plain_password is not None  # the settings say so
-    return {
-        "broker_credentials": faust.SASLCredentials(
+    """The security options in Faust's words."""
+    context = options.context()
+    credentials: CredentialsT
+    if options.is_sasl:
+        credentials = faust.SASLCredentials(
             username=options.sasl_plain_username,
-            password=options.sasl_plain_password.get_secret_value(),
+            password=options.password(),
             ssl_context=context,
             mechanism=options.sasl_mechanism,
         )
-    }
+    elif context is not None:
+        credentials = faust.SSLCredentials(context)
+    else:
+        return {}
+    return {"broker_credentials": credentials}

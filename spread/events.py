@@ -168,7 +168,8 @@ class Rejected(msgspec.Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(AnyEvent | list[AnyEvent])
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for what it can't read; the last of them for what is nested too deeply."""
 _BLANK: Final = b" \t\r\n"
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
 
@@ -181,7 +182,7 @@ def decode(message: bytes, recorded_at: int | None = None) -> list[AnyEvent | Re
     """
     try:
         decoded = _DECODER.decode(message)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         is_batch = message.lstrip(_BLANK).startswith(b"[")
         return list(_decode_parts(message, recorded_at)) if is_batch else [_rejected(message, error)]
     # Escapes only make a text longer, so neither a short message nor a pure ASCII one without them needs a look at
@@ -205,7 +206,7 @@ def decode_from_stage(message: bytes) -> list[AnyEvent | Rejected]:
     """Read an array that a stage sent: what only a stage may say is believed, and all was checked on its way in."""
     try:
         found = _DECODER.decode(message)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return [_rejected(message, error)]
     return list(found) if isinstance(found, list) else [found]
 

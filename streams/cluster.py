@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
+from streams.refusal import HEARD, said
 from streams.topics import Topic
 
-_CONNECT_MS: Final = 10_000
+CONNECT_MS: Final = 10_000
 _PAUSE_S: Final = 0.1
 _UNCOMMITTED: Final = -1
 
@@ -35,7 +36,7 @@ class Cluster:
         self.servers = servers
         with trouble(self.servers):
             self._admin = KafkaAdminClient(
-                bootstrap_servers=servers, bootstrap_timeout_ms=_CONNECT_MS, client_id="ricochet", **(options or {})
+                bootstrap_servers=servers, bootstrap_timeout_ms=CONNECT_MS, client_id="ricochet", **(options or {})
             )
 
     def __enter__(self) -> "Cluster":
@@ -109,6 +110,26 @@ class Cluster:
                 for topic, name, is_, should in self._differing(here)
                 if name != "cleanup.policy"  # a fault
             ]
+
+    def stuck(self, topics: Sequence[Topic]) -> list[str]:
+        """Which partitions take nothing, as fewer brokers are in sync than must have a message: a line for a topic."""
+        with trouble(self.servers):
+            found = self._describe(topics)
+            configs = self._configs([topic for topic in topics if topic.name in found])
+        lines = []
+        for name, one in found.items():
+            least = int(configs[name].get("min.insync.replicas", 1))
+            few = [
+                part["partition_index"]
+                for part in one["partitions"]
+                if len(part["isr_nodes"]) < min(least, len(part["replica_nodes"]))
+            ]
+            if few:
+                numbers = ", ".join(map(str, sorted(few)))
+                lines.append(
+                    f"topic {name} takes nothing: of partition {numbers} fewer than {least} brokers are in sync"
+                )
+        return lines
 
     def partitions(self, topic: str) -> int | None:
         """How many partitions a topic has, None if there is no such topic."""
@@ -192,15 +213,17 @@ class Cluster:
 @contextmanager
 def trouble(servers: str) -> Iterator[None]:
     """Say in one line what Kafka, or the way to it, does not do."""
+    begun = time.monotonic()
     try:
         yield
-    except (KafkaError, OSError) as error:  # a certificate that can't be read is an OSError
-        raise ClusterError(f"Kafka at {servers}: {_reason(error)}") from None
+    except (KafkaError, OSError) as error:
+        why = HEARD.since(begun) if isinstance(error, KafkaTimeoutError) else None
+        raise ClusterError(f"Kafka at {servers}: {why or said(error)}") from None
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
     """Ask again while a group's coordinator is being elected, or a broker that has just gone is still asked."""
-    deadline = time.monotonic() + _CONNECT_MS / 1000
+    deadline = time.monotonic() + CONNECT_MS / 1000
     while True:
         try:
             return ask()
@@ -208,11 +231,6 @@ def _patiently(ask: Callable[[], Any]) -> Any:
             if not error.retriable or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_S)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the number that Kafka gives it."""
-    return " ".join(map(str, error.args)) or type(error).__name__
 
 
 def _faults(topic: Topic, found: Mapping[str, Any] | None, config: Mapping[str, str]) -> Iterator[str]:

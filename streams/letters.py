@@ -1,16 +1,18 @@
 """Dead letters: what was no event, with the reason, and where it stood. Whoever reads them learns nobody's account."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 
-from spread.events import Rejected
+from spread.events import UNREADABLE, Rejected
 
 _HASHED: Final = {"id", "actor", "root", "via", "target"}
 _SHOWN: Final = {"v", "kind", "network", "at", "offer", "source", "followers", "complete", "part", "of", "stage", "n"}
 _LONGEST: Final = 512
 """Characters of one value that are kept."""
+_WORD: Final = re.compile(r"[$@]?[A-Za-z][A-Za-z_]{0,63}")
 
 
 def letter(rejected: Rejected, topic: str, partition: int, offset: int, hash_: Callable[[str], str]) -> bytes:
@@ -54,13 +56,14 @@ def _told(rejected: Rejected, topic: str, partition: int | None, offset: int | N
 def _object(rejected: Rejected) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(rejected.raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return found if isinstance(found, dict) else None
 
 
 def _names(fields: Iterable[str]) -> list[str]:
-    return sorted(name[:_LONGEST] for name in fields)[:64]
+    """Those that are words: an account or a post that stands for a field, as networks have it, is not named."""
+    return sorted({name if _WORD.fullmatch(name) else "…" for name in fields})[:64]
 
 
 def _impersonal(name: str, value: Any, hash_: Callable[[str], str]) -> Any:

@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from spread.events import UNREADABLE
 from spread.partition import partition
 from spread.registry import JobOffer
-from streams.cluster import trouble
+from streams.cluster import CONNECT_MS, trouble
 from streams.topics import OFFERS, Layout
 
-_CONNECT_MS: Final = 10_000
 _READ_MS: Final = 1_000
 _log: Final = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class OfferTopic:
         with trouble(self._servers):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=servers,
-                bootstrap_timeout_ms=_CONNECT_MS,
+                bootstrap_timeout_ms=CONNECT_MS,
                 enable_auto_commit=False,
                 allow_auto_create_topics=False,
                 auto_offset_reset="earliest",
@@ -70,8 +70,8 @@ class OfferTopic:
         with trouble(self._servers):
             producer = KafkaProducer(
                 bootstrap_servers=self._servers,
-                bootstrap_timeout_ms=_CONNECT_MS,
-                max_block_ms=_CONNECT_MS,
+                bootstrap_timeout_ms=CONNECT_MS,
+                max_block_ms=CONNECT_MS,
                 allow_auto_create_topics=False,
                 acks="all",
                 enable_idempotence=True,
@@ -89,9 +89,9 @@ class OfferTopic:
                     for offer in offers
                 ]
                 for one in sent:
-                    one.get(timeout=_CONNECT_MS / 1000)
+                    one.get(timeout=CONNECT_MS / 1000)
             finally:
-                producer.close(_CONNECT_MS / 1000)
+                producer.close(CONNECT_MS / 1000)
 
     def close(self) -> None:
         """Close the connection."""
@@ -104,7 +104,7 @@ class OfferTopic:
                 try:
                     id = (record.key or b"").decode()
                     offer = None if record.value is None else msgspec.json.decode(record.value, type=JobOffer)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except UNREADABLE as error:
                     place = f"{self._topic}/{record.partition} at {record.offset}"
                     _log.warning("what stands in %s is no offer: %s", place, error)
                     continue

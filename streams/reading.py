@@ -15,13 +15,14 @@ from enum import Enum, auto
 from typing import Any, Final
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 
 _TIMES: Final = 5
 """So often one message has to come out of turn until those before it are given up."""
 _QUIET_S: Final = 3.0
 _SEEK_S: Final = 10.0
+_LOOK_S: Final = 5.0
 _log: Final = logging.getLogger(__name__)
 
 
@@ -71,6 +72,7 @@ class Reading:
     def __init__(self, app: faust.App) -> None:
         self._app = app
         self._sequences: dict[TP, Sequence] = {}
+        self._ends: Mapping[TP, int] = {}
 
     def attach(self) -> None:
         """Take Faust's notes from it. Before the application starts."""
@@ -87,7 +89,19 @@ class Reading:
 
     def end(self) -> None:
         """Read none: they may be another's."""
-        self._sequences = {}
+        self._sequences, self._ends = {}, {}
+
+    def end_of(self, tp: TP) -> int:
+        """The offset behind the last message of a partition, as far as Kafka has told."""
+        return max(self._consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+
+    async def look_on(self) -> None:
+        """Ask now and then where the partitions end: fetches tell it too, but not where they get no answer."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    self._ends = await self._consumer.highwaters(*self._sequences)
 
     async def is_next(self, tp: TP, offset: int, moment: float) -> bool:
         """Whether a message may be taken; if others are missing before it, they are asked for."""
@@ -105,7 +119,7 @@ class Reading:
     async def ask_again(self, moment: float) -> None:
         """Where more is known to be there and nothing comes, ask for it: it was left aside amid a rebalance."""
         for tp, sequence in [*self._sequences.items()]:
-            if sequence.is_to_be_asked(self._consumer.highwater(tp) or 0, moment):
+            if sequence.is_to_be_asked(self.end_of(tp), moment):
                 await self._seek(tp, sequence.next)
 
     @property

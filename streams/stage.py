@@ -106,9 +106,10 @@ class Kept(Generic[K]):
             held.size = size
         self._touched = []
         if self.is_full:
+            # More than it must: a sweep comes here again and again, and would go through all keys for each object.
             for key in list(self._objects):
                 self._let_go(key)
-                if not self.is_full:
+                if self._total <= self._memory * 7 // 8:
                     break
 
     def keys(self, table: Table) -> list[str]:

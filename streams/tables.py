@@ -18,8 +18,6 @@ from streams.clock import wall_clock
 from streams.rows import Changes, Store
 from streams.table import SUFFIX, MemoryTable
 
-_CACHE_BYTES: Final = 128 * 2**20
-"""Of RocksDB's block caches, for all partitions of a table together."""
 _BUFFER_BYTES: Final = 8 * 2**20
 """Of each of the two buffers in which a partition gathers writes."""
 CURRENT_AT: Final = b"__ricochet\0current-at__"
@@ -29,13 +27,14 @@ _OPEN_FILES: Final = 64
 
 
 class RowsTable(faust.Table[bytes, bytes]):
-    """A table of raw rows. `in_memory` keeps nothing on disk, so that each start reads the whole changelog.
+    """A table of raw rows. Its partitions share `cache` bytes of what was read from disk.
 
+    Without any cache it is in memory and keeps nothing on disk, so that each start reads the whole changelog.
     `deletions_ms`: so long at least the changelog tells that a row was deleted. A copy on disk counts as old after half
     of it; the other half is for reading what it lacks.
     """
 
-    def __init__(self, app: faust.App, name: str, partitions: int, *, in_memory: bool, deletions_ms: int) -> None:
+    def __init__(self, app: faust.App, name: str, partitions: int, *, cache: int | None, deletions_ms: int) -> None:
         super().__init__(
             app,
             name=name,
@@ -43,9 +42,9 @@ class RowsTable(faust.Table[bytes, bytes]):
             key_type=bytes,
             value_type=bytes,
             recovery_buffer_size=10_000,
-            options=None if in_memory else _bounded(partitions),
+            options=None if cache is None else _bounded(cache // partitions),
         )
-        self._in_memory = in_memory
+        self._in_memory = cache is None
         self.old_ms = deletions_ms // 2
 
     def partition(self, number: int) -> Store:
@@ -188,11 +187,11 @@ class _OnDisk:
         return self._store._db_for_partition(self._number)
 
 
-def _bounded(partitions: int) -> dict[str, Any]:
+def _bounded(cache: int) -> dict[str, Any]:
     """RocksDB's options. By default each partition may take gigabytes, and all files that the process may open."""
     return {
         "driver": "rocksdict",
-        "block_cache_size": _CACHE_BYTES // partitions,
+        "block_cache_size": cache,
         "write_buffer_size": _BUFFER_BYTES,
         "max_write_buffer_number": 2,
         "max_open_files": _OPEN_FILES,

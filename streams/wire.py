@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from spread.events import AnyEvent, Rejected
+from spread.events import UNREADABLE, AnyEvent, Rejected
 from spread.facts import ENCODING, Fact, refuse_newer
 
 FROM_STAGE: Final = ("ricochet-from", b"stage")
@@ -53,18 +53,18 @@ def open_envelope(message: bytes) -> list[Pair | Rejected]:
         good = _FROM_GOOD.decode(message)
         if good.version <= ENCODING:
             return [*good.pairs]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         pass  # told apart item by item
     try:
         found = _FROM_ENVELOPE.decode(message)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         return [Rejected("not an envelope", str(error), message)]
     refuse_newer("a message", found.version)
     results: list[Pair | Rejected] = []
     for index, raw in enumerate(found.pairs):
         try:
             results.append(_FROM_PAIR.decode(raw))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             results.append(Rejected("not a fact", str(error), bytes(raw), index))
     return results
 

@@ -67,6 +67,7 @@ class WorkerSettings:
     """Where it answers."""
     keeping: Keeping
     memory: int
+    """Bytes of objects that a stage keeps at hand, about; RocksDB's cache is a third more."""
     in_memory: bool = False
     stalled_s: float = 60.0
     """Without progress for so long, it is in trouble."""
@@ -99,9 +100,9 @@ class Worker:
         self.app.on_partitions_revoked.connect(self._forget_tasks)
         self.app.on_partitions_assigned.connect(self._forget_tasks)
         self.app.on_rebalance_complete.connect(self._begin)
-        layout = settings.layout
+        layout, cache = settings.layout, None if settings.in_memory else settings.memory // 3
         self._tables = {
-            name: RowsTable(self.app, name, partitions, in_memory=settings.in_memory, deletions_ms=layout.deletions_ms)
+            name: RowsTable(self.app, name, partitions, cache=cache, deletions_ms=layout.deletions_ms)
             for name, partitions in (
                 (PEOPLE_TABLE, layout.social_partitions),
                 (OFFERS_TABLE, layout.offer_partitions),
@@ -132,6 +133,7 @@ class Worker:
         ends: tuple[asyncio.Task[Any], ...] = (
             asyncio.create_task(self._flush_on()),
             asyncio.create_task(self._settle_on()),
+            asyncio.create_task(self._reading.look_on()),
             asyncio.create_task(self.app.wait_until_stopped()),
             asyncio.create_task(stop.wait()),
         )
@@ -220,7 +222,7 @@ class Worker:
     def _behind(self, task: Task) -> int:
         """Messages of a task's partition that are not acknowledged, as far as Kafka has told."""
         tp = TP(self.settings.layout.name(task.topic), task.number)
-        return max(0, (self.app.consumer.highwater(tp) or 0) - self._committed(tp))
+        return max(0, self._reading.end_of(tp) - self._committed(tp))
 
     def _committed(self, tp: TP) -> int:
         offsets: dict[TP, int | None] = self.app.consumer._committed_offset  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -173,14 +174,15 @@ class Account:
             where = {"byteStart": 0, "byteEnd": len(text.encode())}
             record["facets"] = [{"index": where, "features": [{"$type": "app.bsky.richtext.facet#link", "uri": link}]}]
         if quotes is not None:
-            record["embed"] = {"$type": "app.bsky.embed.record", "record": quotes}
+            record["embed"] = {"$type": "app.bsky.embed.record", "record": quotes.strong}
         if answers is not None:
-            record["reply"] = {"root": answers, "parent": answers}
+            record["reply"] = {"root": answers.strong, "parent": answers.strong}
         return self._create("app.bsky.feed.post", record)
 
     def repost(self, of: Record, via: Record | None = None) -> Record:
         """Repost, through somebody's repost."""
-        return self._create("app.bsky.feed.repost", {"subject": of} | ({} if via is None else {"via": via}))
+        through = {} if via is None else {"via": via.strong}
+        return self._create("app.bsky.feed.repost", {"subject": of.strong} | through)
 
     def follow(self, whom: Account) -> Record:
         """Follow an account."""
@@ -188,7 +190,7 @@ class Account:
 
     def take_back(self, record: Record) -> None:
         """Delete a record of one's own."""
-        _, _, _, collection, rkey = record["uri"].split("/")
+        _, _, _, collection, rkey = record.uri.split("/")
         given = {"repo": self.did, "collection": collection, "rkey": rkey}
         _answer(self._client.post("com.atproto.repo.deleteRecord", json=given))
 
@@ -196,10 +198,27 @@ class Account:
         whole = {"$type": collection, "createdAt": datetime.now(UTC).isoformat(), **record}
         given = {"repo": self.did, "collection": collection, "record": whole}
         made = _answer(self._client.post("com.atproto.repo.createRecord", json=given))
-        return {"uri": made["uri"], "cid": made["cid"]}
+        return Record(made["uri"], made["cid"], _moment(made["commit"]["rev"]))
 
 
-Record = dict[str, str]
+@dataclass(frozen=True)
+class Record:
+    """What an account wrote, and when its server says it did (ms)."""
+
+    uri: str
+    cid: str
+    at: int
+
+    @property
+    def strong(self) -> dict[str, str]:
+        """Give it as other records name it."""
+        return {"uri": self.uri, "cid": self.cid}
+
+
+def _moment(rev: str) -> int:
+    """Read a revision: 13 digits to the base 32, in which the last ten bits are no time."""
+    digits = str.maketrans("234567abcdefghijklmnopqrstuvwxyz", "0123456789abcdefghijklmnopqrstuv")
+    return (int(rev.translate(digits), 32) >> 10) // 1000
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:

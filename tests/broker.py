@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
@@ -42,13 +44,30 @@ _POM: Final = f"""\
   </dependencies>
 </project>
 """
+_PLAIN: Final = """\
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+"""
+_SECURED: Final = """\
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},\\
+  SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.mutual.ssl.client.auth=required
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{user}="{password}";
+"""
 _PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 log.dirs={folder}/log
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
@@ -101,20 +120,55 @@ def jars() -> Path:
     return folder
 
 
+class Secured:
+    """What makes a broker a secured one: certificates of an authority of its own, and a user with a password.
+
+    `sasl` and `mutual` are the addresses of its listeners, for those with a password and those with a certificate.
+    """
+
+    user: Final = "ricochet"
+    password: Final = "tres-secret-7c1d"
+
+    def __init__(self) -> None:
+        self.authority = trustme.CA()
+        self.sasl = self.mutual = ""
+
+    def write(self, folder: Path) -> None:
+        """Write the broker's certificate, which is for 127.0.0.1 alone, and the authority's."""
+        issued = self.authority.issue_cert("127.0.0.1")
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # Java reads no other
+        (folder / "server.pem").write_bytes(pkcs8 + b"".join(part.bytes() for part in issued.cert_chain_pems))
+        self.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+
+
 class Broker:
     """One broker that is its own controller, in its own folder. Killed at the end of its block."""
 
-    def __init__(self) -> None:
+    def __init__(self, secured: Secured | None = None) -> None:
         if (lacking := missing()) is not None:
             raise RuntimeError(lacking)
         self._folder = Path(tempfile.mkdtemp(prefix="ricochet-kafka-"))
-        self._port, controller = free_ports(2)
+        self._port, controller, sasl, mutual = free_ports(4)
         self._java = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*"]
         self._properties = self._folder / "server.properties"
+        ports = {"port": self._port, "controller": controller, "sasl": sasl, "mutual": mutual}
+        listeners, scram = _PLAIN, list[str]()
+        if secured is not None:
+            secured.write(self._folder)
+            listeners = _SECURED
+            scram = ["--add-scram", f"SCRAM-SHA-512=[name={secured.user},password={secured.password}]"]
+            secured.sasl, secured.mutual = f"127.0.0.1:{sasl}", f"127.0.0.1:{mutual}"
         self._properties.write_text(
-            _PROPERTIES.format(port=self._port, controller=controller, folder=self._folder.as_posix())
+            (listeners + _PROPERTIES).format(
+                **ports,
+                folder=self._folder.as_posix(),
+                user=secured and secured.user,
+                password=secured and secured.password,
+            )
         )
-        self._run("kafka.tools.StorageTool", "format", "-t", "cmljb2NoZXQtdGVzdHMwMA", "-c", str(self._properties))
+        format_ = ["format", "-t", "cmljb2NoZXQtdGVzdHMwMA", "-c", str(self._properties)]
+        self._run("kafka.tools.StorageTool", *format_, *scram)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Broker:

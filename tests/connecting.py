@@ -1,7 +1,8 @@
 """Connectors in the hands of a test: a runner in this process, a shelf to put events on, and a process that dies.
 
 Run as a program it brings a connector's events to Kafka and dies at a point that it is told, as a power cut would have
-it: `python -m tests.connecting CONNECTOR OPTIONS JOURNAL KAFKA TOPIC WHERE`.
+it: `python -m tests.connecting CONNECTOR OPTIONS JOURNAL KAFKA TOPIC WHERE`. A line of input is answered with how much
+it has read, and how much of that waits for Kafka.
 """
 
 from __future__ import annotations
@@ -180,14 +181,19 @@ class _Half:
         self._door.publish(given, on_safe)
 
 
+HELD = 64 * 1024
+"""Bytes of events that wait for Kafka in such a process, and elsewhere where that is to be seen."""
+
+
 def main(name: str, options: str, journal: str, servers: str, topic: str, where: str) -> None:
     """Bring a connector's events to Kafka, until death or the end of standard input."""
     hashing = Hashing(KEY)
+    doors: list[Door] = []
     with (_Deadly if where == "before the cursor" else Journal)(Path(journal)) as kept:
 
         def door() -> Sink:
-            opened = Door(servers, topic, hashing=hashing)
-            return _Half(opened) if where == "in a page" else opened
+            doors.append(Door(servers, topic, hashing=hashing, held_bytes=HELD))
+            return _Half(doors[-1]) if where == "in a page" else doors[-1]
 
         known = Looking()
         known.journal = kept
@@ -195,7 +201,8 @@ def main(name: str, options: str, journal: str, servers: str, topic: str, where:
         one.start()
         until(lambda: one.status.state != "starting", "a first answer")
         print(one.status.state, flush=True)
-        sys.stdin.read()
+        for _ in sys.stdin:
+            print(one.status.messages, doors[-1].held, flush=True)
         assert one.stop(), one.status
 
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from ricochet.answers import Workers, wait
+from ricochet.answers import Workers
+from ricochet.waiting import wait
 from spread.events import Rejected, decode, key
 from spread.partition import partition
 from streams.cluster import Cluster
 from streams.topics import SOCIAL_EVENTS, Layout
 from tests.drive import offers_named
-from tests.processes import Child, Ended, address, command, environment, good, until
+from tests.processes import HANG_S, Child, Ended, address, command, environment, good, until
 
 PARTITIONS = 4
 
@@ -36,10 +37,13 @@ class Crew:
         """Run another command of the installation, that must end well."""
         return good(*args, cwd=self.folder, env=self.env, hang_s=hang_s)
 
-    def start(self, name: str | None = None, env: Mapping[str, str] | None = None, port: int = 0) -> Child:
-        """Start a worker, by default in the first free place and at any free port, and wait for its address."""
+    def start(self, name: str | None = None, env: Mapping[str, str] | None = None, port: int | None = 0) -> Child:
+        """Start a worker, by default in the first free place and at any free port, and wait for its address.
+
+        Without a port it has that of its place.
+        """
         named = ["--name", name] if name else []
-        args = command("worker", "--port", str(port), *named)
+        args = command("worker", *(() if port is None else ("--port", str(port))), *named)
         child = Child(args, self.folder, environment(self.env | dict(env or {})))
         self.hands.append(child)
         child.base = address(child.line('"event": "working"'))
@@ -53,12 +57,18 @@ class Crew:
                 producer.send(topic, value, partition=number)
             producer.flush()
 
+    def produce(self, bare: str, value: bytes | None, partition: int) -> None:
+        """Put one message into a topic, as it is."""
+        with KafkaProducer(bootstrap_servers=self.env["RICOCHET_KAFKA"]) as producer:
+            topic = self.env["RICOCHET_TOPIC_PREFIX"] + bare
+            producer.send(topic, value, b"x:1", partition=partition).get(timeout=HANG_S)
+
     def caught_up(self) -> None:
         """Wait until the workers have acknowledged everything in both topics, what they sent each other included."""
         layout = Layout(self.env["RICOCHET_TOPIC_PREFIX"], PARTITIONS, PARTITIONS)
         with Cluster(self.env["RICOCHET_KAFKA"]) as cluster:
             ends = cluster.ends(layout.name(SOCIAL_EVENTS), PARTITIONS)
-            wait(cluster, layout, {number: end - 1 for number, end in ends.items()}, lambda *_: None)
+            wait(cluster, layout, {number: end - 1 for number, end in ends.items()}, lambda _: None)
 
     def report(self, offers: Iterable[str]) -> tuple[bytes, bytes]:
         """Ask the workers for the report and the edges of some offers, as `replay` writes them."""

@@ -79,6 +79,14 @@ class ExportRehearsal(Rehearsal):
         """Give a place in a file that was there before, in the middle of it."""
         return "0123456789abcdef 3 7"
 
+    def garble(self) -> None:
+        """Add rows that have somebody's name wherever something else should stand, and save the file."""
+        self.names.add("Garbled")
+        good = ["g1", "Partage", "1790000000000", "membre1", "Jeanne", "p1"][: len(self.columns)]
+        self.rows += [[*good[:place], "Garbled", *good[place + 1 :]] for place in range(len(good))]
+        self.rows.append(["Garbled"] * (len(self.columns) + 1))
+        self.save()
+
 
 class OutcomesRehearsal(ExportRehearsal):
     """Applications as an applicant tracking system exports them, candidates and all."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 ROOT: Final = Path(__file__).parents[1]
-_VARIABLE: Final = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$(?:\$|\{(\w+)(?::([-?])([^}]*))?\})")
 
 
 def yaml(path: Path) -> Any:
@@ -25,6 +25,8 @@ def compose(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
 
     def fill(found: re.Match[str]) -> str:
         name, operator, text = found.groups()
+        if name is None:
+            return "$"
         if given.get(name):
             return given[name]
         if operator == "?":
@@ -43,8 +45,11 @@ def compose(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def services(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Give the services, with some password for Grafana."""
+    """Give the services, with some password for Grafana, and their commands word by word."""
     found: dict[str, Any] = compose({"GRAFANA_ADMIN_PASSWORD": "some", **(variables or {})})["services"]
+    for service in found.values():
+        if isinstance(service.get("command"), str):
+            service["command"] = shlex.split(service["command"])
     return found
 
 

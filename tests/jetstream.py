@@ -198,6 +198,14 @@ class JetstreamRehearsal(Rehearsal):
             self.names.add(did)
         self.server.say(*lines)
 
+    def garble(self) -> None:
+        """Say a record of the wrong type, one whose fields have names for names, and half of a line."""
+        did, now = "did:plc:garbled", time.time_ns() // 1000
+        self.names.add(did)
+        bad = commit(did, now, POST, {"text": [did]}, did)
+        named = json.dumps({"did": 7, "time_us": now, did: did}).encode()
+        self.server.say(bad, named, bad[:-9].replace(b"{", b"[", 1))
+
     def cut(self) -> None:
         """Break the connection."""
         self.server.cut()

@@ -112,9 +112,8 @@ class LinkedIn(Pulled):
         resource, _, key = parts.path.removeprefix("/rest/").partition("/")
         if resource in self.refusals:
             return Answer({"message": "no"}, self.refusals[resource])
-        if self.cuts and resource == "posts":
-            self.cuts -= 1
-            return Answer({"elements": []}, cut=5)
+        if self.broken and resource == "posts":
+            return self.broken.pop(0)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         answered: Answer = getattr(self, f"_{resource}")(unquote(key), query, parts.query)
         return answered
@@ -187,6 +186,14 @@ class LinkedInRehearsal(PulledRehearsal):
             self.server.notifications.append(notification(self._n, "SHARE", f"sharer{self._n}"))
             self.acts.append(f"linkedin:notification:{self._n}")
             self.names.add(f"urn:li:person:sharer{self._n}")
+
+    def garble(self) -> None:
+        """Have notifications of the wrong type, and one whose fields have names for names."""
+        who = "garbled"
+        self.names.add(f"urn:li:person:{who}")
+        bad = notification(900_001, "SHARE", who, decoratedSourcePost=f"urn:li:person:{who}")
+        named = notification(900_002, "SHARE", who) | {f"urn:li:person:{who}": 1, "generatedActivity": {who: 1}}
+        self.server.notifications += [bad, named]
 
     def limit(self, seconds: int) -> None:
         """Answer the next question with 429."""

@@ -300,6 +300,14 @@ class MastodonRehearsal(Rehearsal):
             self.acts.append(boost_id(acct, self._root))
             self.names.add(f"sharer{self._n}")
 
+    def garble(self) -> None:
+        """Say a status of the wrong type, one whose fields have names for names, and half of one."""
+        self.names.add("garbled")
+        acct = "garbled@else.example"
+        bad = json.dumps(offer(self.server.number(), acct) | {"tags": acct})
+        for told in (bad, json.dumps({"id": {acct: acct}, acct: acct}), bad[:-9]):
+            self.server.stream("home", "update", told)
+
     def cut(self) -> None:
         """Break the streams."""
         self.server.cut()

@@ -134,9 +134,8 @@ class Graph(Pulled):
             return self.faults[asked]
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         object, _, edge = asked.partition("/")
-        if self.cuts and edge in ("posts", "threads"):
-            self.cuts -= 1
-            return Answer({"data": []}, cut=5)
+        if self.broken and edge in ("posts", "threads"):
+            return self.broken.pop(0)
         answer = self._edge(object, edge, query) if edge else self._object(object, query)
         return Answer(answer.body, answer.status, {**answer.headers, **self.headers})
 
@@ -263,6 +262,14 @@ class GraphRehearsal(PulledRehearsal):
             self.server.publish(id)
             self.acts.append(f"{self.network}:{id}")
             self.names.add(id)
+
+    def garble(self) -> None:
+        """Publish a post of the wrong type, and one whose fields have names for names."""
+        self.names.add("garbled")
+        for n, wrong in enumerate(("message", "text", "from", "username", "attachments", "link_attachment_url")):
+            id = self.id(90_000 + n)
+            self.server.publish(id)
+            self.server.posts[id] |= {wrong: {"garbled": "garbled"}, "garbled": 1}
 
     def limit(self, seconds: int) -> None:
         """Answer the next question as Meta does when too many came."""

@@ -34,9 +34,10 @@ def require() -> None:
 
 
 def native_copy(path: Path, places: Mapping[str, str], every: str | None = None) -> Path:
-    """Write Prometheus's config again with addresses of this machine in the place of names, all else as it is.
+    """Write Prometheus's config again with addresses and files of this machine, all else as it is.
 
-    With `every`, it scrapes and evaluates so often, to be done sooner.
+    The token that it shows is in the file `web-token` beside it, empty unless it is there. With `every`, it scrapes and
+    evaluates so often, to be done sooner.
     """
     config = yaml(PROMETHEUS)
     config["rule_files"] = [str(PROMETHEUS.parent / name) for name in config["rule_files"]]
@@ -44,6 +45,9 @@ def native_copy(path: Path, places: Mapping[str, str], every: str | None = None)
         for lookup in job.pop("dns_sd_configs", []):
             targets = [f"{name}:{lookup['port']}" for name in lookup["names"]]
             job.setdefault("static_configs", []).append({"targets": targets})
+        if "authorization" in job:
+            (token := path.with_name("web-token")).touch()
+            job["authorization"]["credentials_file"] = str(token)
     for holder in (*config["scrape_configs"], *config["alerting"]["alertmanagers"]):
         for group in holder["static_configs"]:
             group["targets"] = [one for target in group["targets"] for one in places.get(target, "").split()]
@@ -60,14 +64,16 @@ def write(path: Path, content: Any) -> None:
 
 
 @contextmanager
-def monitor(name: str, program: str, config: Path, port: int, folder: Path, *more: str) -> Iterator[Child]:
+def monitor(
+    name: str, program: str, config: Path, port: int, folder: Path, *more: str, env: Mapping[str, str] | None = None
+) -> Iterator[Child]:
     """Start a service of the compose file by its own flags, and more of them."""
     flags = [
         flag for flag in services()[name]["command"] if not re.match(r"--(config\.file|storage\.(tsdb\.)?path)=", flag)
     ]
     storage = "--storage.tsdb.path" if name == "prometheus" else "--storage.path"
     own = [f"--config.file={config}", f"{storage}={folder / name}", f"--web.listen-address=127.0.0.1:{port}"]
-    with Child([program, *flags, *own, *more], folder, environment()) as child:
+    with Child([program, *flags, *own, *more], folder, environment(env)) as child:
         child.base = f"http://127.0.0.1:{port}"
         yield child
 

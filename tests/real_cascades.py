@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 Event = dict[str, Any]
 
 VARIABLE: Final = "RICOCHET_TEST_CASCADES"
@@ -27,6 +29,15 @@ def folder() -> Path | None:
     """Find the folder of the data, None where none is set."""
     named = os.environ.get(VARIABLE)
     return Path(named) if named else None
+
+
+def needed() -> Path:
+    """Give the folder of the data to a test, which is skipped where none is set."""
+    found = folder()
+    if found is None:
+        pytest.skip(f"{VARIABLE} is not set: the published data lies outside the repository")
+    assert found.is_dir(), f"{VARIABLE} names no folder: {found}"
+    return found
 
 
 def figures(data: Path) -> dict[str, Any]:

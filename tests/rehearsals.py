@@ -62,6 +62,10 @@ class Rehearsal(ABC):
     def limit(self, seconds: int) -> None:
         """Answer the next call that too many came, and when the limit is lifted."""
 
+    @abstractmethod
+    def garble(self) -> None:
+        """Say what can't be read, in every way that the network could, each time full of names in clear."""
+
     @property
     @abstractmethod
     def stale_cursor(self) -> str:

@@ -25,13 +25,14 @@ from connectors.appview import AppView
 from connectors.bluesky import COLLECTIONS, Bluesky
 from connectors.connector import Normal
 from connectors.firehose import body_of, messages_of
-from connectors.journal import Journal
+from connectors.journal import Entry, Journal
 from connectors.sightings import Authored, Followed, Removed, Shared, Withdrawn
 from spread.events import Counts, Gap, Quote, Rejected, Share
 from tests.connecting import Looking, Shelf, made, running
 from tests.jetstream import FOLLOW, POST, REPOST, Jetstream, account, commit, offer_post, ref, uri
 from tests.processes import until
-from tests.real_cascades import VARIABLE, folder
+from tests.real_cascades import needed
+from tests.rehearsals import OFFER
 
 NOW = 1_790_000_000_000_000
 HOUR_US = 3_600_000_000
@@ -140,10 +141,7 @@ def test_the_moment_is_that_of_the_commit() -> None:
 
 def real() -> Path:
     """Find the folder of real frames."""
-    data = folder()
-    if data is None:
-        pytest.skip(f"{VARIABLE} names no folder of real data")
-    return data / "bluesky"
+    return needed() / "bluesky"
 
 
 def test_real_lines() -> None:
@@ -231,11 +229,14 @@ class _AppView(BaseHTTPRequestHandler):
     told: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[list[str]] = []
     refused: ClassVar[set[str]] = set()
+    by_post: ClassVar[bool] = False
+    """Whether questions about a post are told apart by which it is."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         method, query = url.path.removeprefix("/xrpc/"), parse_qs(url.query)
-        key = " ".join([method, *query.get("actor", ()), *query.get("cursor", ())])
+        about = query.get("uri", ()) if self.by_post else ()
+        key = " ".join([method, *query.get("actor", ()), *about, *query.get("cursor", ())])
         self.asked.append(key)
         body = json.dumps(self.told.get(key, {})).encode()
         self.send_response(403 if key in self.refused else 200 if key in self.told else 400)
@@ -250,7 +251,7 @@ class _AppView(BaseHTTPRequestHandler):
 @pytest.fixture
 def appview() -> Iterator[tuple[str, type[_AppView]]]:
     """Give an AppView that can be told what to tell."""
-    kind = type("Told", (_AppView,), {"told": {}, "asked": [], "refused": set()})
+    kind = type("Told", (_AppView,), {"told": {}, "asked": [], "refused": set(), "by_post": False})
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -313,6 +314,48 @@ def test_after_a_gap_the_appview_is_asked(appview: tuple[str, type[_AppView]], t
     assert (quote.actor, quote.via) == ("bluesky:did:plc:q", f"bluesky:{root}")
     assert (counts.shares, counts.likes, counts.replies) == (3, 4, 0)
     assert "app.bsky.feed.getAuthorFeed did:plc:known" not in kind.asked
+
+
+def test_a_quote_is_asked_about_after_a_gap(appview: tuple[str, type[_AppView]], tmp_path: Path) -> None:
+    """Reposts and quotes of a quote are filled in, even where its root is known from it alone, and of quotes of it.
+
+    What is known stays as it came; whoever acted before is asked about all the same.
+    """
+    url, kind = appview
+    at = "2026-01-01T00:00:00.000Z"
+    root, quote, late = (uri(f"did:plc:{who}", POST, who) for who in ("company", "ed", "late"))
+    again = {"embed": {"$type": "app.bsky.embed.record", "record": ref(quote)}}
+
+    def reposted(who: str, of: str) -> dict[str, Any]:
+        """Give one entry of an account's feed."""
+        return {"post": {"uri": of, "cid": "c"}, "reason": {"uri": uri(f"did:plc:{who}", REPOST, who), "indexedAt": at}}
+
+    kind.told |= {
+        f"app.bsky.feed.getQuotes {quote}": {"posts": [{"uri": late, "indexedAt": at, "record": again}]},
+        f"app.bsky.feed.getRepostedBy {quote}": {"repostedBy": [{"did": f"did:plc:{who}"} for who in ("ed", "known")]},
+        f"app.bsky.feed.getRepostedBy {late}": {"repostedBy": [{"did": "did:plc:new"}]},
+        "app.bsky.feed.getAuthorFeed did:plc:ed": {"feed": [reposted("ed", quote)]},
+        "app.bsky.feed.getAuthorFeed did:plc:known": {"feed": [reposted("known", quote)]},
+        "app.bsky.feed.getAuthorFeed did:plc:new": {"feed": [reposted("new", late)]},
+    }
+    kind.by_post = True
+    now = time.time_ns() // 1000_000
+    shares = {who: f"bluesky:{uri(f'did:plc:{who}', REPOST, who)}" for who in ("ed", "known", "new")}
+    shelf = Shelf()
+    with Jetstream() as server:
+        with Journal(tmp_path / "j") as kept:
+            kept.note(Entry(f"bluesky:{quote}", "quote", "bluesky:did:plc:ed", now, f"bluesky:{root}", OFFER))
+            kept.note(Entry(shares["known"], "share", "bluesky:did:plc:known", now, f"bluesky:{root}", OFFER))
+            kept.save(kept.turn(f"jetstream {server.host} {now * 1000 - 50 * HOUR_US}", now - 50 * HOUR_US // 1000))
+        connector = made("bluesky", {"jetstream": server.url, "appview": url}, Looking())
+        with running(connector, tmp_path / "j", lambda: shelf):
+            until(lambda: shares["new"] in shelf.ids(), f"the repost of the quote of the quote: {kind.asked}")
+    found = {event.id: event for event in shelf.events if isinstance(event, Share | Quote)}
+    assert found.keys() == {shares["ed"], shares["new"], f"bluesky:{late}"}
+    assert {event.root for event in found.values()} == {f"bluesky:{root}"}
+    assert [found[id].via for id in (shares["ed"], f"bluesky:{late}", shares["new"])] == [
+        f"bluesky:{quote}", f"bluesky:{quote}", f"bluesky:{late}",
+    ]  # fmt: skip
 
 
 def test_a_question_that_the_appview_refuses_stops_nothing(appview: tuple[str, type[_AppView]], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,9 @@ from streams.cluster import Cluster
 from streams.topics import Layout, topics
 from tests import broker
 from tests.brokers import cluster
+from tests.containers import PORT, Containers, is_healthy
+from tests.crew import crew, embedded, offers_of
+from tests.crowd import crowd
 from tests.installation import (
     ROOT,
     compose,
@@ -34,6 +38,7 @@ from tests.installation import (
     steps,
     yaml,
 )
+from tests.jetstream import Jetstream
 from tests.monitoring import ALERTMANAGER, PROMETHEUS, monitor, native_copy, query, require
 from tests.processes import HANG_S, Child, address, environment, good, started, until
 
@@ -59,7 +64,8 @@ def test_every_image_is_pinned() -> None:
         assert re.fullmatch(r"[a-z][a-z/]+:v?\d+\.\d+\.\d+(-slim-[a-z]+)?", image), name
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {service["image"] for service in ricochets().values()} == {f"ricochet:{version}"}
-    assert images["kafka"] == images["kafka-2"] == images["kafka-3"] == f"apache/kafka:{broker.VERSION}"
+    kafkas = ("kafka", "kafka-2", "kafka-3", "replicated-env-file")
+    assert {images[name] for name in kafkas} == {f"apache/kafka:{broker.VERSION}"}
     page = (ROOT / "docs/operations.md").read_text()
     assert {images["stage 0"], images["stage 1"]} == set(re.findall(r"python:[\w.-]+", page))
 
@@ -76,12 +82,18 @@ def test_workers_can_be_scaled() -> None:
     worker = services()["worker"]
     assert not {"container_name", "hostname", "ports", "deploy"} & worker.keys()
     assert worker["restart"] == "unless-stopped"
-    assert worker["volumes"] == [f"workers:{image_environment()['RICOCHET_DATA']}"]
+    assert f"workers:{image_environment()['RICOCHET_DATA']}" in worker["volumes"]
     assert worker["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
-    # Whatever the place, the port is the one that is scraped and that the health check asks.
-    (lookup,) = yaml(PROMETHEUS)["scrape_configs"][0]["dns_sd_configs"]
-    assert (lookup["names"], worker["command"]) == (["worker"], ["worker", "--port", str(lookup["port"])])
-    assert f"'127.0.0.1', {lookup['port']}," in dict(stages()[-1])["HEALTHCHECK"]
+
+
+def test_what_is_scraped_is_there() -> None:
+    """Whatever the place, workers and connectors answer at the port that is scraped and that the health check asks."""
+    scraped = [lookup for job in yaml(PROMETHEUS)["scrape_configs"] for lookup in job.get("dns_sd_configs", ())]
+    assert [lookup["names"] for lookup in scraped] == [["worker"], ["connector"]]
+    assert {lookup["port"] for lookup in scraped} == {int(PORT)}
+    for name in ("worker", "connector"):
+        assert services()[name]["command"][1:] == ["--port", PORT]
+    assert f"'127.0.0.1', {PORT}," in dict(stages()[-1])["HEALTHCHECK"]
 
 
 def test_services_may_do_little_and_say_how_they_are() -> None:
@@ -104,7 +116,9 @@ def test_no_secret_is_inside() -> None:
     for file in files:
         for line in (ROOT / file).read_text().splitlines():
             found = re.search(r"(?i)\w*(password|secret|token|credential|api_?key)\w*[:=]\s*(.*)", line)
-            harmless = r"\$\{\w+:\?|$|-/dev/null\}$|\[[a-z-]+(, [a-z-]+)*\]$|/run/secrets/[a-z-]+$"
+            harmless = (
+                r"\$\{\w+:\?|$|-(/dev/null|\./secrets/[a-z.]+)\}$|\[[a-z-]+(, [a-z-]+)*\]$|/run/secrets/[a-z-]+( \})?$"
+            )
             assert found is None or re.match(harmless, found[2]), line
     with pytest.raises(KeyError, match="GRAFANA_ADMIN_PASSWORD: choose a password"):
         compose()
@@ -112,13 +126,28 @@ def test_no_secret_is_inside() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
 
 
-@pytest.mark.parametrize(("place", "name"), [(0, "hash"), (1, "suppression")])
-def test_keys_are_secrets_of_the_workers(place: int, name: str) -> None:
-    """A key is a file beside the compose file, that workers alone have mounted, where their setting names it."""
+def test_the_web_token_is_a_secret_of_who_answers_and_who_asks() -> None:
+    """The token is a file beside the compose file, mounted where setting and scrape configuration name it."""
+    whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
+    assert whole["secrets"]["web-token"] == {"file": "./secrets/web.token"}
+    holders = [name for name, service in whole["services"].items() if "web-token" in service.get("secrets", ())]
+    assert holders == ["worker", "connector", "prometheus"]
+    inside = "/run/secrets/web-token"
+    assert {service["environment"][f"{PREFIX}WEB_TOKEN_FILE"] for service in ricochets().values()} == {inside}
+    scraped = [job for job in yaml(PROMETHEUS)["scrape_configs"] if "dns_sd_configs" in job]
+    assert [job["authorization"] for job in scraped] == [{"credentials_file": inside}] * 2
+    assert "secrets/web.token" in (ROOT / "docs/operations.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "holding"), [(0, "hash", ["worker", "connector"]), (1, "suppression", ["worker"])]
+)
+def test_keys_are_secrets_of_who_needs_them(place: int, name: str, holding: list[str]) -> None:
+    """A key is a file beside the compose file, mounted for those alone who use it, where their setting names it."""
     whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
     assert whole["secrets"][f"{name}-key"] == {"file": f"./secrets/{name}.key"}
     holders = [one for one, service in whole["services"].items() if f"{name}-key" in service.get("secrets", ())]
-    assert holders == ["worker"]
+    assert holders == holding
     worker = whole["services"]["worker"]
     assert worker["environment"][f"{PREFIX}{name.upper()}_KEY_FILE"] == f"/run/secrets/{worker['secrets'][place]}"
     assert f"secrets/{name}.key" in (ROOT / "docs/operations.md").read_text()
@@ -140,7 +169,7 @@ def test_what_is_mounted_is_there() -> None:
     mounts = [mount.split(":") for service in whole["services"].values() for mount in service.get("volumes", [])]
     for source, _, *options in mounts:
         if source.startswith("."):
-            assert (ROOT / source).exists(), source
+            assert source.startswith("./secrets/") or (ROOT / source).exists(), source
             assert options == ["ro"], source
     assert {mount[0] for mount in mounts if not mount[0].startswith(".")} == whole["volumes"].keys()
     for name, config in (("prometheus", PROMETHEUS), ("alertmanager", ALERTMANAGER)):
@@ -155,6 +184,39 @@ def test_every_variable_is_a_setting() -> None:
     names = {name for service in ricochets().values() for name in service["environment"]}
     names |= {name for name in (*REPLICATED, *image_environment()) if name.startswith(PREFIX)}
     assert {name.removeprefix(PREFIX).lower() for name in names} <= Settings.model_fields.keys()
+
+
+def test_every_setting_of_a_container_can_be_given() -> None:
+    """The environment passes on whatever a worker or a connector goes by; the rest is not for a container."""
+    passed = {
+        name.removeprefix(PREFIX).lower() for name in (*services()["worker"]["environment"], *image_environment())
+    }
+    embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"connectors"}
+    in_files |= {"hash_key", "suppression_key", "web_token"}
+    by_compose = {"advertise", "receiver_port"}
+    elsewhere = embedded | by_option | in_files | by_compose
+    assert Settings.model_fields.keys() - passed == elsewhere
+    assert {service["working_dir"] for service in ricochets().values()} == {"/config"}
+    assert all("./config:/config:ro" in service["volumes"] for service in ricochets().values())
+
+
+def test_three_brokers_want_their_variables() -> None:
+    """Without replicated.env the profile says what it wants, and no broker of it starts."""
+    for variables, code in (({}, 2), (REPLICATED, 0)):
+        found = services(variables)
+        gate = found["replicated-env-file"]
+        assert gate["profiles"] == found["kafka-2"]["profiles"] == found["kafka-3"]["profiles"] == ["replicated"]
+        done = subprocess.run(
+            gate["command"],
+            env=gate["environment"] | {"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert bool(done.returncode) == bool(code)
+        assert ("three brokers need --env-file .env --env-file replicated.env" in done.stderr) == bool(code)
+        for name in ("kafka-2", "kafka-3"):
+            assert found[name]["depends_on"] == {"replicated-env-file": {"condition": "service_completed_successfully"}}
 
 
 def test_commands_in_a_container_are_for_the_workers() -> None:
@@ -191,16 +253,63 @@ def test_grafana_finds_its_data_and_its_dashboards() -> None:
 NODES = {"kafka": {}, "replicated": REPLICATED}
 
 
+TOKEN = "a token of nobody else"
+GIVEN = {
+    "RICOCHET_TOPIC_PREFIX": "acme-",
+    "RICOCHET_SOCIAL_PARTITIONS": "2",
+    "RICOCHET_OFFER_PARTITIONS": "3",
+    "RICOCHET_AMBASSADORS": "ambassadors.csv",
+    "CONNECTORS": "bluesky",
+}
+"""What an employer sets in .env."""
+
+
 @pytest.mark.parametrize("variables", NODES.values(), ids=NODES)
-def test_kafka_starts_as_it_is_set_up(brokers_of_its_own: None, variables: dict[str, str], tmp_path: Path) -> None:
-    """One broker, and three with three replicas of each topic, start with these settings and take the topics."""
+def test_an_installation_starts_as_it_is_set_up(
+    brokers_of_its_own: None, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """One broker, and three with three replicas, take the topics of the one-shot; worker and connector get ready.
+
+    Each service has its command, its whole environment and its files; the image's health check asks them.
+    """
     replication = int(variables.get("RICOCHET_REPLICATION", "1"))
     wanted = topics(Layout("acme-", 2, 3, replication))
-    with cluster(variables, tmp_path) as (servers, nodes), Cluster(servers) as connected:
+    with Jetstream() as jetstream, cluster(variables, tmp_path) as (servers, nodes):
         assert len(nodes) == replication
-        connected.create(wanted)
-        until(lambda: connected.check(wanted) == [], "the topics to be as they should")
-        assert connected.partitions("acme-social-events") == 2
+        there = Containers(GIVEN | variables, servers, tmp_path)
+        furnish(tmp_path, jetstream)
+        made = there.run("topics")
+        assert made.code == 0, made
+        with Cluster(servers) as connected:
+            until(lambda: connected.check(wanted) == [], "the topics to be as they should")
+        for name in ("worker", "connector"):
+            with there.started(name) as child:
+                child.line({"worker": '"event": "working"', "connector": '"event": "connecting"'}[name])
+                until(lambda base=child.base: is_healthy(base), f"{name} is healthy", every_s=0.2)  # type: ignore[misc]
+                assert child.get("/metrics").status_code == 401, "without the token"
+                assert child.end() == 0, child.said
+        assert list((tmp_path / "workers/1").rglob("*.db"))
+        assert (tmp_path / "connectors/journals/bluesky.journal").exists()
+        shown = there.run("worker", "settings").out
+        assert re.search(r"thresholds\W+takes_off_shares=7\W+file", shown), shown
+        (tmp_path / "config/ambassadors.csv").unlink()
+        assert (
+            there.run("worker").complaint()
+            == "ricochet: setting ambassadors: ambassadors.csv: No such file or directory"
+        )
+
+
+def furnish(folder: Path, jetstream: Jetstream) -> None:
+    """Lay down what docs/operations.md has an employer lay down beside the compose file."""
+    (folder / "secrets").mkdir()
+    (folder / "secrets/hash.key").write_text("a key of nobody else\n")
+    (folder / "secrets/suppression.key").write_text("another key of it\n")
+    (folder / "secrets/web.token").write_text(f"{TOKEN}\n")
+    (folder / "config").mkdir()
+    (folder / "config/ambassadors.csv").write_text("account,name,consented\nx:7,Ana,2026-09-01\n")
+    (folder / "config/ricochet.toml").write_text(
+        f'thresholds = {{ takes_off_shares = 7 }}\n[connectors.bluesky]\njetstream = "{jetstream.url}"\n'
+    )
 
 
 # Prometheus and Alertmanager, of Debian's versions
@@ -212,22 +321,24 @@ def monitoring() -> None:
     require()
 
 
-@pytest.mark.parametrize(
-    "check", [["promtool", "check", "config", PROMETHEUS], ["amtool", "check-config", ALERTMANAGER]]
-)
-def test_config_files_are_valid(monitoring: None, check: list[str | Path]) -> None:
+@pytest.mark.parametrize("check", [["promtool", "check", "config"], ["amtool", "check-config"]])
+def test_config_files_are_valid(monitoring: None, check: list[str | Path], tmp_path: Path) -> None:
     """The tools that come with Prometheus and Alertmanager find nothing wrong."""
+    check = [*check, ALERTMANAGER if check[0] == "amtool" else native_copy(tmp_path / "prometheus.yml", {})]
     done = subprocess.run(check, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_prometheus_scrapes_and_knows_where_to_send_alerts(monitoring: None, tmp_path: Path) -> None:
-    """With the config files and flags of the compose file, and addresses of this machine, everything is seen to be up.
+    """With the config files and flags of the compose file, addresses and a token of here, everything is seen to be up.
 
     The health checks of both, and that of our image, tell what is up from what is not.
     """
+    (tmp_path / "web-token").write_text(f"{TOKEN}\n")
+    (tmp_path / "ricochet.toml").write_text('web_token_file = "web-token"\n')
     with started("demo", cwd=tmp_path) as demo:
         demo.base = address(demo.line("/metrics"))
+        assert demo.get("/metrics").status_code == 401, "without the token"
         ports = dict(zip(("prometheus", "alertmanager"), broker.free_ports(2), strict=True))
         places = {
             "worker:8780": demo.base.removeprefix("http://"),
@@ -248,9 +359,9 @@ def test_prometheus_scrapes_and_knows_where_to_send_alerts(monitoring: None, tmp
             until(lambda: query(prometheus, "sum(ricochet_events_total)") > 0, "events to be seen", every_s=0.2)
             known = prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
             assert [one["url"] for one in known] == [f"http://{places['alertmanager:9093']}/api/v2/alerts"]
-        assert worker_healthy(demo.base)
+        assert is_healthy(demo.base)
         assert demo.lives()
-    assert not worker_healthy(demo.base)
+    assert not is_healthy(demo.base)
 
 
 def healthy(name: str, port: int) -> bool:
@@ -259,14 +370,6 @@ def healthy(name: str, port: int) -> bool:
     inside = service["ports"][0].rsplit(":", 1)[1]
     check = [word.replace(f"127.0.0.1:{inside}", f"127.0.0.1:{port}") for word in service["healthcheck"]["test"][1:]]
     return not subprocess.run(check, capture_output=True, timeout=HANG_S, check=False).returncode
-
-
-def worker_healthy(base: str) -> bool:
-    """Ask the image's health check."""
-    check = json.loads(dict(stages()[-1])["HEALTHCHECK"].partition("CMD ")[2])
-    command = [sys.executable, *(word.replace("8780", base.rsplit(":", 1)[1]) for word in check[1:])]
-    done = subprocess.run(command, env=environment(), capture_output=True, timeout=HANG_S, check=False)
-    return done.returncode == 0
 
 
 def up(prometheus: Child) -> set[str]:
@@ -351,3 +454,49 @@ def test_the_image_runs_where_nothing_can_be_written(image: Path) -> None:
         )
         assert done.returncode == 0, (command, done.stderr)
     assert sorted(image.rglob("*")) == before
+
+
+READ_ONLY = """
+mount --make-rprivate /
+mount --bind "$RICOCHET_DATA" "$RICOCHET_DATA"
+mount -t tmpfs none "$TMPDIR"
+mount -o remount,bind,ro /
+for place in / /var/tmp "$PWD"; do
+  if touch "$place/probe" 2>/dev/null; then echo "$place can be written"; exit 3; fi
+done
+exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"""
+"""What the compose file has Docker do: a root that can't be written, a /tmp in memory, a volume, and no rights."""
+
+
+@contextmanager
+def confined(image: Path, folder: Path, env: dict[str, str], *command: str) -> Iterator[Child]:
+    """Start a command of the image with a root that can't be written; its data and /tmp are folders of their own."""
+    data, scratch = folder / "data", folder / "scratch"
+    data.mkdir()
+    scratch.mkdir()
+    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        lacking = "no mount namespace can be had here (user namespaces are switched off)"
+        pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
+    inside = image_environment() | {"PATH": f"{image / 'bin'}:/usr/bin:/bin", "HOME": str(image)}
+    inside |= {"RICOCHET_DATA": str(data), "TMPDIR": str(scratch)} | env
+    args = [*alone, "sh", "-euc", READ_ONLY, "sh", "ricochet", *command]
+    with Child(args, image, environment(inside)) as child:
+        yield child
+
+
+def test_a_worker_needs_nothing_but_its_volume(image: Path, kafka: str, prefix: str, tmp_path: Path) -> None:
+    """With a root that can't be written and without any right, a worker takes events in and answers for them."""
+    (tmp_path / "told").mkdir()
+    with crew(kafka, prefix, tmp_path / "told") as hands:
+        plain = {name: value for name, value in hands.env.items() if name != "RICOCHET_DATA"}
+        with confined(image, tmp_path, plain | {"RICOCHET_HOST": "127.0.0.1"}, "worker", "--port", "0") as child:
+            child.base = address(child.line('"event": "working"'))
+            until(lambda: child.get("/readyz").status_code == 200, f"ready: {child.said}", every_s=0.1)
+            lines = crowd(4, 100)
+            hands.send(lines)
+            hands.caught_up()
+            assert hands.report(offers_of(lines)) == embedded(lines, tmp_path / "told")
+            assert child.end() == 0, child.said
+        assert [path.name for path in (tmp_path / "data").iterdir()] != []

@@ -18,14 +18,17 @@ import pytest
 
 from connectors import catalogue
 from connectors.connector import Connector
-from connectors.door import Door, DoorError
+from connectors.door import DeadLetters, Door, DoorError
 from connectors.journal import Journal
 from connectors.runner import Runner
 from spread.events import AnyEvent, Gap
 from spread.hashing import Hashing
+from streams.cluster import Cluster, ClusterError
+from streams.letters import foreign_letter
 from tests import broker
-from tests.connecting import KEY, Looking, Notes, Shelf, made, running
+from tests.connecting import HELD, KEY, Looking, Notes, Shelf, made, running
 from tests.processes import HANG_S, environment, until
+from tests.pulled import PulledRehearsal
 from tests.rehearsals import Rehearsal, rehearsals
 from tests.test_door import events_in, messages
 
@@ -191,6 +194,34 @@ def test_a_rate_limit_is_honoured(connector: Connector, network: Rehearsal, jour
     assert any(line == "rate limited" for line, _ in notes.lines)
 
 
+@pytest.mark.parametrize("name", [name for name, of in rehearsals().items() if issubclass(of, PulledRehearsal)])
+@pytest.mark.parametrize(("sign_of_life", "every_s"), [(b"", HANG_S), (b"1\r\n \r\n", 0.05)])
+def test_an_answer_that_does_not_come_is_given_up(
+    connector: Connector,
+    network: Rehearsal,
+    journal: Path,
+    sign_of_life: bytes,
+    every_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sign of life and then silence, or signs of life without end: it is given up, asked again, and loses nothing."""
+    monkeypatch.setattr("connectors.api._TIMEOUT_S", 0.5)
+    monkeypatch.setattr("connectors.api._WHOLE_S", 1.0)
+    assert isinstance(network, PulledRehearsal)
+    shelf, notes = Shelf(), Notes()
+    with running(connector, journal, lambda: shelf, notes) as one:
+        network.spread(2)
+        until(lambda: shelf.ids() >= {*network.acts}, "the events")
+        network.hush(sign_of_life, every_s)
+        until(lambda: one.status.reconnects == 1, f"the silence found out: {one.status}")
+        network.spread(2)
+        until(lambda: shelf.ids() >= {*network.acts}, "the events after")
+        assert one.status.gaps == 0
+    assert same(shelf.events).keys() >= {*network.acts}
+    (why,) = (str(more["why"]) for line, more in notes.lines if line == "not connected")
+    assert ("ReadTimeout" if every_s == HANG_S else "takes over 1 s") in why
+
+
 class _Falling(Shelf):
     """A sink that takes some events and then falls."""
 
@@ -238,26 +269,35 @@ class _Hanging(Shelf):
 
 
 def test_its_secrets_never_show(name: str, network: Rehearsal, journal: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither texts of its options and of itself, nor its log or the libraries', nor its errors hold a secret."""
+    """Neither texts of its options and of itself, nor its log or the libraries' at any level, nor its errors do.
+
+    Neither where the network takes its secrets, nor where it does not.
+    """
     declared = {option.name for option in catalogue.connector(name).declared.options if option.secret}
     assert declared <= {*network.options}, "a rehearsal gives each secret"
-    given = network.options | {option: f"geheim-{option}" for option in declared}
-    secrets = [f"geheim-{option}" for option in declared] + network.secrets
-    connector, notes = made(name, given, Looking()), Notes()
-    with caplog.at_level(logging.INFO), running(connector, journal, Shelf, notes, waits=False) as one:
-        until(lambda: one.status.state != "starting", "a first answer")
-        network.cut()
-        network.spread(1)
-        said = repr(connector.options) + repr(connector) + repr(vars(one.status)) + repr(notes.lines)
+    taken = {option: str(network.options[option]) for option in declared}
+    others = {option: f"geheim-{option}" for option in declared}
+    shelf, said = Shelf(), ""
+    caplog.set_level(logging.DEBUG)
+    for given in (taken, others):
+        connector, notes = made(name, network.options | given, Looking()), Notes()
+        with running(connector, journal, lambda: shelf, notes, waits=False) as one:
+            until(lambda one=one: one.status.state != "starting", "a first answer")  # type: ignore[misc]
+            network.spread(1)
+            if given is taken:
+                until(lambda: shelf.ids() >= {*network.acts}, "the events")
+            network.cut()
+            network.spread(1)
+            if given is taken:
+                until(lambda: shelf.ids() >= {*network.acts}, "the events after a cut")
+            said += repr(connector.options) + repr(connector) + repr(vars(one.status)) + repr(notes.lines)
     said += caplog.text
-    assert not [secret for secret in secrets if secret in said]
-    assert {catalogue.shown(name, given)[option] for option in declared} <= {"**********"}
+    assert not [secret for secret in [*taken.values(), *others.values(), *network.secrets] if secret in said]
+    assert {catalogue.shown(name, others)[option] for option in declared} <= {"**********"}
 
 
 def told(servers: str, topic: str) -> list[Any]:
     """Read all messages of a topic of one partition."""
-    from streams.cluster import Cluster
-
     with Cluster(servers) as cluster:
         ends = cluster.ends(topic, 1)
     return list(messages(servers, topic, {0: ends[0] - 1})) if ends[0] else []
@@ -284,6 +324,29 @@ def test_no_name_passes_the_door(
     lying = b"".join(record.value + record.key for record in told(kafka, topic) if record.key).decode()
     assert network.names
     assert not [clear for clear in network.names if clear in lying]
+
+
+def test_no_name_stands_in_a_dead_letter(
+    connector: Connector, network: Rehearsal, journal: Path, kafka: str, topic: str
+) -> None:
+    """What can't be read, full of names in clear, becomes dead letters and lines of the log that hold none of them."""
+    letters, notes = DeadLetters(f"{topic}-rejected", foreign_letter), Notes()
+    with broker.admin(kafka) as client:
+        client.create_topics({letters.topic: {"num_partitions": 1, "replication_factor": 1}})
+        client.wait_for_topics([letters.topic])
+    with running(connector, journal, lambda: Door(kafka, topic, hashing=HASHING, letters=letters), notes) as one:
+        network.spread(1)
+        until(lambda: one.status.heard_ms is not None, "a first cursor")
+        network.garble()
+        network.spread(1)
+        wanted = {HASHING.name(id) for id in network.acts}
+        until(lambda: wanted <= {event.id for event in events_in(told(kafka, topic))}, "what can be read", 0.2)
+        assert one.status.rejected
+    lying = told(kafka, letters.topic)
+    assert len(lying) >= one.status.rejected.total()
+    said = b"".join(record.value for record in lying).decode() + repr(notes.lines) + repr(vars(one.status))
+    assert not [clear for clear in network.names if clear in said]
+    assert {record.key for record in lying} == {None}
 
 
 @pytest.mark.parametrize("where", ["before the cursor", "in a page"])
@@ -320,8 +383,15 @@ def test_a_kill_loses_nothing(name: str, network: Rehearsal, journal: Path, kafk
     assert found.keys() <= {HASHING.name(id) for id in network.acts}
 
 
-HELD = 64 * 1024
 AWAY_S = 30
+
+
+def told_by_now(servers: str, topic: str) -> list[Any]:
+    """Read what can be read: a broker that comes back has no leader for its partitions at first."""
+    try:
+        return told(servers, topic)
+    except ClusterError:
+        return []
 
 
 @pytest.fixture(scope="module")
@@ -365,5 +435,66 @@ def test_kafka_may_be_away(
         finally:
             pausable.resume()
         wanted = {HASHING.name(id) for id in network.acts}
-        until(lambda: wanted <= {event.id for event in events_in(told(servers, name))}, "everything", 0.5)
+        until(lambda: wanted <= {event.id for event in events_in(told_by_now(servers, name))}, "everything", 0.5)
     assert same(events_in(told(servers, name))).keys() == wanted
+
+
+READ_AHEAD = 2_000
+"""Messages that may have been read while nothing goes on: those that the door holds, a page, and room to spare."""
+GROWTH = 12 * 2**20
+MANY = 50_000
+
+
+def test_what_is_read_ahead_is_bounded(
+    name: str, network: Rehearsal, journal: Path, pausable: broker.Broker, prefix: str
+) -> None:
+    """While Kafka is away a process stops to read and does not grow, however much the network has to say."""
+    servers = pausable.bootstrap
+    with broker.admin(servers) as client:
+        client.create_topics({prefix: {"num_partitions": 1, "replication_factor": 1}})
+        client.wait_for_topics([prefix])
+    args = ["tests.connecting", name, json.dumps(network.options), str(journal), servers, prefix, "nowhere"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        cwd=Path(__file__).parents[1],
+        text=True,
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        asks, says = child.stdin, child.stdout
+
+        def state() -> tuple[int, int]:
+            """Give the messages that it has read, and the bytes that wait for Kafka."""
+            print(file=asks, flush=True)
+            read, held = map(int, says.readline().split())
+            assert (read <= READ_AHEAD, held <= HELD + 4 * 1024) == (True, True), (read, held)
+            return read, held
+
+        def resident() -> int:
+            """Give the bytes of memory that it takes."""
+            (line,) = (one for one in Path(f"/proc/{child.pid}/status").read_text().splitlines() if "VmRSS" in one)
+            return int(line.split()[1]) * 1024
+
+        try:
+            assert says.readline() == "reading\n"
+            network.spread(1)
+            until(lambda: bool(told_by_now(servers, prefix)), "the first events in Kafka", 0.1)
+            pausable.pause()
+            network.spread(1_000)
+            until(lambda: state()[1] > HELD - 4 * 1024, "the bound", 0.1, hang_s=120)
+            took = resident()
+            network.spread(MANY)
+            away = time.monotonic() + AWAY_S / 2
+
+            def grown() -> bool:
+                """Tell whether it was left alone for long enough, and hold it to its size all the while."""
+                state()
+                assert resident() - took < GROWTH, f"grew by {(resident() - took) >> 20} MiB"
+                return time.monotonic() > away
+
+            until(grown, "a quarter of a minute", 0.1)
+        finally:
+            pausable.resume()
+            child.kill()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import promql_parser as promql
@@ -15,6 +16,7 @@ import pytest
 from dashboards.__main__ import FOLDER, files
 from dashboards.panels import BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW
 from ricochet import connector_metrics, worker_metrics
+from ricochet.settings import Settings
 from tests import broker
 from tests.monitoring import ask, monitor, native_copy, query, require
 from tests.processes import HANG_S, Child, address, started, until
@@ -281,3 +283,47 @@ def test_a_panel_has_data_in_the_demo(prometheus: Child, panel: Json) -> None:
         found += len(series)
     if not of_others(panel) and panel["title"] not in MOSTLY_EMPTY:
         assert found, "no data"
+
+
+OFFERS_SHOWN = Settings.model_fields["offers_shown"].default
+FEW = 300
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[Child]:
+    """Give a Prometheus that sees as many offers as a process shows, each on two networks, and there are more."""
+    require()
+    now = time.time_ns() // 1_000_000
+    (tmp_path / "events.jsonl").write_text("".join(many_offers(OFFERS_SHOWN + 10, now)))
+    with started("run", "--tail", "events.jsonl", "--port", "0", cwd=tmp_path) as run:
+        run.base = address(run.line("running"))
+        (port,) = broker.free_ports(1)
+        config = native_copy(tmp_path / "prometheus.yml", {"worker:8780": run.base.removeprefix("http://")}, "1s")
+        with monitor("prometheus", "prometheus", config, port, tmp_path) as found:
+            until(lambda: is_ready(found), "Prometheus", every_s=0.2)
+            shown = "count(offer:ricochet_offer_shares_per_minute:max)"
+            until(lambda: query(found, shown) == OFFERS_SHOWN, "all that is shown", every_s=0.5)
+            yield found
+
+
+def many_offers(n: int, now: int) -> Iterator[str]:
+    """Make offers of two posts, on two networks, with a few shares each."""
+    for number in range(n):
+        for network in ("x", "bluesky"):
+            root = f"{network}:{number}"
+            for k in range(4):
+                kind, id = ("share", f"{root}/{k}") if k else ("post", root)
+                event = {"v": 1, "id": id, "kind": kind, "network": network, "at": now - 60_000 + k, "root": root}
+                yield json.dumps(event | {"offer": f"o{number}", "actor": f"{network}:{k}", "followers": 9}) + "\n"
+
+
+def test_no_panel_reads_more_than_a_few_hundred_series(crowded: Child) -> None:
+    """However many offers there are, what a panel's query reads is bounded."""
+    read = {
+        (title, selector.prettify()): query(crowded, f"count({selector.prettify()})")
+        for title, panel in PANELS.items()
+        for expression in expressions(panel)
+        for selector in selectors(re.sub(r" offset \w+| @ end\(\)", "", expression))
+    }
+    assert max(read.values()) >= OFFERS_SHOWN
+    assert not {what: series for what, series in read.items() if series > FEW}

@@ -67,15 +67,21 @@ def test_a_week_without_anything() -> None:
     assert "Nothing was shared." in digest.html(empty)
 
 
-def test_shares_of_before_do_not_count() -> None:
-    """Only shares of the days asked for are the week's."""
+def test_what_was_before_does_not_count() -> None:
+    """Only shares of the days asked for are the week's, and what people were told in them or still believe."""
     curve = {"start": NOON - 10 * 86_400_000, "width": 86_400_000, "counts": [5, 0, 0, 0, 0, 0, 0, 0, 0, 2]}
     detail = {
         **{"offer": "a", "title": "", "company": "", "state": "open", "nodes": 8, "networks": {"x": {"nodes": 8}}},
         **{"reach": {"low": 1, "high": None}, "curve": curve},
+        "told": {
+            "second_wave": {"since": NOON - 8 * 86_400_000, "is_over": True},
+            "takes_off": {"since": NOON - 86_400_000, "is_over": True},
+            "viral": {"since": NOON - 9 * 86_400_000, "is_over": False},
+        },
     }
-    line = digest._line(detail, [], NOON - 7 * 86_400_000, NOON)
+    line = digest._line(detail, NOON - 7 * 86_400_000, NOON)
     assert (line.title, line.gained, line.high) == ("a", 2, None)
+    assert line.told == ("took off", "was viral")
 
 
 @pytest.mark.parametrize("args", [["--at", "http://127.0.0.1:9"], ["--at", "nowhere"]])

@@ -8,6 +8,7 @@ from pathlib import Path
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from ricochet.doctor import LAG
 from tests import broker
 from tests.processes import Ended, ended, good, until
 from tests.test_publisher import environment_of
@@ -24,18 +25,22 @@ def failures(said: Ended) -> list[str]:
 
 
 def test_an_installation_that_is_well(kafka: str, prefix: str, tmp_path: Path) -> None:
-    """With its topics made nothing is wrong: broker, topics, tables, reading and clock have a line each."""
+    """With its topics made nothing is wrong: folder, broker, topics, tables, reading and clock have a line each."""
     env = environment_of(kafka, prefix)
     good("topics", "create", cwd=tmp_path, env=env)
     until(lambda: doctor(env, tmp_path).code == 0, "all to be well")
     lines = doctor(env, tmp_path).out.splitlines()
-    assert lines[0] == f"ok    Kafka at {kafka}: brokers: 1"
+    assert lines[0] == "--    data folder ricochet-data: none yet, the first worker makes it"
+    assert lines[1] == f"ok    Kafka at {kafka}: brokers: 1"
     assert f"ok    topic {prefix}social-events: partitions: 3, copies: 1, keeps 7 days" in lines
     changelog = f"{prefix}ricochet-people-changelog"
     assert f"ok    table people: topic {changelog}: partitions: 3, copies: 1, compacted" in lines
     assert f"--    topic {prefix}social-events: unread messages: 0; workers: none in group {prefix}ricochet" in lines
     assert lines[-1].startswith("ok    clock: Kafka's is 0.")
-    assert len(lines) == 1 + 8 + 2 + 1
+    assert len(lines) == 1 + 1 + 8 + 2 + 1
+    (tmp_path / "ricochet-data").mkdir()
+    assert doctor(env, tmp_path).out.startswith("ok    data folder ricochet-data: free: ")
+    assert not list((tmp_path / "ricochet-data").iterdir())
 
 
 def test_what_is_wrong_with_topics_and_tables(kafka: str, prefix: str, tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_what_is_wrong_with_topics_and_tables(kafka: str, prefix: str, tmp_path:
 
 
 def test_what_was_not_read(kafka: str, prefix: str, tmp_path: Path) -> None:
-    """Unread messages without a worker fail, with one they are told, and so is what was deleted before it was read."""
+    """Unread messages fail without a worker, and with one if they are many; so does what was deleted unread."""
     env = environment_of(kafka, prefix)
     good("topics", "create", cwd=tmp_path, env=env)
     topic, group = f"{prefix}social-events", f"{prefix}ricochet"
@@ -78,15 +83,57 @@ def test_what_was_not_read(kafka: str, prefix: str, tmp_path: Path) -> None:
             said = doctor(env, tmp_path)
             assert said.code == 0
             assert f"ok    topic {topic}: unread messages: 3; workers: 1 in group {group}, " in said.out
+            with KafkaProducer(bootstrap_servers=kafka, linger_ms=20) as producer:
+                for _ in range(LAG):
+                    producer.send(topic, b"[]", partition=1)
+            until(lambda: bool(failures(doctor(env, tmp_path))), "the lag to be seen")
+            [line] = failures(doctor(env, tmp_path))
+            assert line.startswith(
+                f"topic {topic}: unread messages: {LAG + 3:,}, too many; workers: 1 in group {group}"
+            )
         client.delete_records({TopicPartition(topic, 0): 4})
     lost = f"topic {topic}: 2 messages were deleted before group {group} had read them"
     until(lambda: lost in failures(doctor(env, tmp_path)), "what was lost to be seen")
 
 
 def test_no_broker_is_the_first_thing_that_is_wrong(prefix: str, tmp_path: Path) -> None:
-    """Where nobody listens there is one line, and the command fails as it does for any other finding."""
+    """Where nobody listens there is one line of it, and the command fails as it does for any other finding."""
     said = doctor(environment_of("127.0.0.1:1", prefix), tmp_path)
     assert said.code == 1
     assert said.err == ""
-    [line] = said.out.splitlines()
-    assert line.startswith("FAIL  Kafka at 127.0.0.1:1: ")
+    [line] = failures(said)
+    assert said.out.splitlines()[1:] == [f"FAIL  {line}"]
+    assert line.startswith("Kafka at 127.0.0.1:1: ")
+
+
+HARD_UP = """
+import shutil
+import time
+
+clock, usage = time.time, shutil.disk_usage
+time.time = lambda: clock() + 60
+shutil.disk_usage = lambda path: usage(path)._replace(free=300 * 2**20)
+"""
+"""A machine whose clock is ahead, and whose disk is nearly full."""
+
+
+def test_what_is_wrong_with_the_machine(kafka: str, prefix: str, tmp_path: Path) -> None:
+    """A clock that differs, a full disk and a folder that can't be written fail; tables in memory want no room."""
+    env = environment_of(kafka, prefix)
+    good("topics", "create", cwd=tmp_path, env=env)
+    (hook := tmp_path / "hook").mkdir()
+    (hook / "sitecustomize.py").write_text(HARD_UP)
+    (tmp_path / "ricochet-data").mkdir()
+    said = doctor(env | {"PYTHONPATH": str(hook)}, tmp_path)
+    assert said.code == 1
+    disk, clock = failures(said)
+    assert disk == "data folder ricochet-data: free: 0.3 GiB, too little"
+    assert clock.startswith(("clock: Kafka's is 60.", "clock: Kafka's is 59."))
+    assert " s behind, give or take " in clock
+    in_memory = doctor(env | {"PYTHONPATH": str(hook), "RICOCHET_TABLES": "memory"}, tmp_path)
+    assert failures(in_memory)[0].startswith("clock")
+    (tmp_path / "file").touch()
+    for folder, why in (("file", "Not a directory"), ("/proc/self", "No such file or directory")):
+        assert failures(doctor(env | {"RICOCHET_DATA": folder}, tmp_path)) == [
+            f"data folder {folder} can't be written: {why}"
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -116,6 +117,26 @@ def test_order_does_not_matter(facebook: Facebook, journal: Path) -> None:
         assert [Sender(one).post(each, signature(each)) for each in (body, body, other)] == [200, 200, 200]
     assert [kind for kind, _ in kinds(shelf)] == ["post", "reply", "delete"]
     assert first(shelf, Delete).target == "facebook:1_7"
+
+
+def test_an_unknown_field_does_no_harm(facebook: Facebook, journal: Path) -> None:
+    """Fields that nobody knows yet, in posts, totals, comments, shares, deliveries and around them, are passed over."""
+    new = {"a_new_field": {"deep": [1, None, {"id": 7}]}, "ids": "x", "shared_by": [{}]}
+    facebook.posts[ROOT] |= new | {"attachments": {"data": [new | {"unshimmed_url": URL}], **new}}
+    facebook.totals[ROOT] = new | {"shares": {"count": 1, **new}, "reactions": {"summary": {"total_count": 2, **new}}}
+    who = {"id": "u1", "name": "Ann", **new}
+    facebook.edges[f"{ROOT}/comments"] = [{"id": "1_7", "created_time": date(5), "from": who, "message": "Nice", **new}]
+    facebook.edges[f"{ROOT}/sharedposts"] = [{"id": "u3_1", "created_time": date(7), "from": who, **new}]
+    one, shelf = made("facebook", facebook.options() | {"count_every_s": "0"}, Looking()), Shelf()
+    with running(one, journal, lambda: shelf) as runner:
+        until(lambda: {f"facebook:{ROOT}", "facebook:1_7", "facebook:u3_1"} <= shelf.ids(), "what is asked for")
+        told = json.loads(page_delivery(change("comment", "add", "u2", 8) | new))
+        body = json.dumps(told | new | {"entry": [told["entry"][0] | new, new | {"id": PAGE, "time": 1}]}).encode()
+        assert Sender(one).post(body, signature(body)) == 200
+        until(lambda: "facebook:1_8" in shelf.ids(), "what is pushed")
+        assert not runner.status.rejected
+        assert (runner.status.reconnects, runner.status.gaps) == (0, 0)
+    assert (first(shelf, Counts).shares, first(shelf, Counts).likes) == (1, 2)
 
 
 def test_totals_lead_to_what_may_be_seen(facebook: Facebook, journal: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import feeds
-from connectors.feeds import FeedError
+from connectors.feeds import FeedError, pages
 from connectors.feeds.offers import moment, text
 from spread.events import DAY_MS, MAX_ID_BYTES
 from spread.registry import JobOffer
@@ -314,6 +314,19 @@ def test_other_sites_are_not_asked(server: Replay) -> None:
     with pytest.raises(FeedError, match=r"no JobPosting .* 5 links lead to other sites and were not followed$"):
         read(server)
     assert server.asked == ["GET /jobs"]
+
+
+def test_the_postings_of_a_source_have_an_end(server: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site whose pages each have all postings again is refused before it fills the memory."""
+    monkeypatch.setattr(pages, "_MOST", 10)
+    postings = [{"url": f"/jobs/{n}", "_jobposting": POSTING | {"identifier": n}} for n in range(4)]
+    feed = Answer({"items": [*postings, *({"url": f"/more/{n}"} for n in range(8))]})
+    server.says("/jobs", feed)
+    for n in range(8):
+        server.says(f"/more/{n}", feed)
+    with pytest.raises(FeedError, match=r"it has over 10 postings"):
+        read(server)
+    assert len(server.asked) == 3
 
 
 def test_a_page_without_postings_is_an_error(server: Replay) -> None:

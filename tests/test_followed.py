@@ -72,6 +72,45 @@ def test_other_short_links_are_left_alone(followed: Followed, shortener: Replay)
     assert shortener.asked == []
 
 
+def test_strangers_cannot_make_it_ask_without_end(shortener: Replay) -> None:
+    """A flood of posts that hint, each with new short links, is asked about for some seconds a minute, all in all.
+
+    Meanwhile an offer's own account is heard, what is remembered is known, and after a while strangers are asked about.
+    """
+    clock = [0.0]
+    links = ShortLinks({"bit.ly"}, standing_in={"bit.ly": (shortener.host, shortener.port)}, clock=lambda: clock[0])
+    followed = Followed(short_links=links)
+    followed.registry.put(OFFER)
+    first = post("a job", urls=("http://bit.ly/1",), tags=("acme",))
+    assert followed.match(first) == "data-42"
+    (leads,) = shortener.answers["/1"]
+    shortener.respond = lambda *_: leads
+
+    def flood(posts: range) -> int:
+        """Have posts of as many accounts, and give how many links were asked about."""
+        before = len(shortener.asked)
+        for n in posts:
+            urls = tuple(f"http://bit.ly/{n}-{m}" for m in range(5))
+            followed.match(post("a job", account=f"x:{n}", id=f"x:p{n}", urls=urls, tags=("acme",)))
+        return len(shortener.asked) - before
+
+    assert flood(range(1_000, 1_100)) <= 60
+    assert flood(range(1_100, 1_200)) == 0
+    assert followed.match(first) == "data-42"
+    assert followed.match(post("http://bit.ly/own", account="x:100", id="x:own")) == "data-42"
+    clock[0] += 30
+    assert 0 < flood(range(1_200, 1_300)) <= 30
+
+    def slowly(method: str, path: str, body: bytes) -> Answer:
+        """Take four seconds for each."""
+        clock[0] += 4
+        return leads
+
+    clock[0] += 60
+    shortener.respond = slowly
+    assert 0 < flood(range(1_300, 1_400)) <= 3
+
+
 def test_what_a_person_decided_comes_first(followed: Followed, tmp_path: Path) -> None:
     """A near miss waits, if it is worth a look; a decision counts at once, whatever the post says."""
     assert followed.match(post("we hire", tags=("acme",), id="x:1")) is None

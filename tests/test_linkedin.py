@@ -159,6 +159,13 @@ def test_the_challenge_is_answered(linkedin: LinkedIn) -> None:
     assert sender.ask("GET").status_code == 400
 
 
+@pytest.mark.parametrize("code", ["", "hmacsha256={}", "890e4665\n", "é", "a" * 200])
+def test_a_challenge_signs_no_delivery(linkedin: LinkedIn, code: str) -> None:
+    """A challenge that could be the beginning of a delivery is not answered: the answer would be its signature."""
+    answer = Sender(connector(linkedin)).ask("GET", params={"challengeCode": code})
+    assert (answer.status_code, answer.content) == (400, b"")
+
+
 def test_without_a_secret_there_is_no_webhook(linkedin: LinkedIn) -> None:
     """Nothing is taken that nobody can verify."""
     assert list(connector(linkedin, client_secret="").hooks) == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +21,7 @@ from connectors.finding import Finding
 from connectors.lookups import Budget, Candidate, Lookups, cost, in_order, sides, worth
 from spread.events import DAY_MS, AnyEvent, Forget, Post, Profile, Share, Ties
 from tests.connecting import Notes, Shelf
-from tests.processes import until
+from tests.processes import HANG_S, environment, until
 
 NOW = 1_790_000_000_000
 WEEK_MS = 7 * DAY_MS
@@ -120,6 +124,7 @@ class Book(Finder):
     def __init__(self, followers: dict[str, list[str]], fails: list[Exception] | None = None) -> None:
         self.followers, self.fails = followers, fails or []
         self.asked: list[tuple[str, str]] = []
+        self.pages: list[str | None] = []
         self.sold = 0
 
     def counts(self, accounts: list[str]) -> dict[str, int]:
@@ -133,6 +138,7 @@ class Book(Finder):
             raise self.fails.pop(0)
         at = int(page or 0)
         self.asked.append((account, side))
+        self.pages.append(page)
         rows = self.followers.get(account, []) if side == "followed_by" else []
         some, rest = rows[at : at + 10], rows[at + 10 :]
         self.sold += len(some)
@@ -140,6 +146,28 @@ class Book(Finder):
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+DAILY = Budget(100, 5.0)
+
+
+def long_list() -> Book:
+    """Give a network with one list of four pages."""
+    book = Book({"x:a1": [f"x:f{n}" for n in range(35)]})
+    book.counts_at_once = 0
+    return book
+
+
+class Deadly(Book):
+    """A network that kills whoever asks for one page too many, before the answer is kept."""
+
+    lives = 0
+
+    def listed(self, account: str, side: str, page: str | None) -> tuple[list[str], str | None]:
+        """Give ten of a list, or die."""
+        if len(self.pages) == self.lives:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().listed(account, side, page)
 
 
 def finding(lookups: Lookups, book: Book, daily: Budget, prices: Prices, shelf: Shelf, log: Notes) -> Finding:
@@ -179,12 +207,94 @@ def test_it_stops_at_the_budget(lookups: Lookups) -> None:
     one = finding(lookups, book, Budget(100, 0.25), Prices(row=0.01), shelf, notes)
     lookups.saw([share(n, via="x:1", followers=35) for n in range(4)])
     one.start()
-    until(lambda: one.findings.unaffordable == 3, f"the budget's end: {one.findings}")
+    until(lambda: one.findings.unaffordable == 4, f"the budget's end: {one.findings}")
     assert one.stop()
     (cut,) = ties(shelf.events)
     assert (cut.followed_by, cut.complete) == (book.followers["x:a0"][:20], None)
-    assert (book.sold, one.findings.rows, one.findings.cut, one.findings.waiting) == (20, 20, 1, 3)
+    assert (book.sold, one.findings.rows, one.findings.cut, one.findings.waiting) == (20, 20, 1, 4)
     assert one.findings.dollars == pytest.approx(0.2)
+
+
+def test_a_list_that_the_budget_cut_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next day it goes on at its next page, behind those nobody asked about, and is whole as of its first page.
+
+    No row is sold twice, and each day's budget is counted once.
+    """
+    clock = [NOW]
+    monkeypatch.setattr("connectors.finding.now_ms", lambda: clock[0])
+    book = Book({"x:a1": [f"x:f{n}" for n in range(35)], "x:a2": ["x:g"]})
+    book.counts_at_once = 0
+    shelf, daily = Shelf(), Budget(100, 0.25)
+
+    def day(number: int, unaffordable: int) -> Lookups:
+        """Live through a day, from a start to an end."""
+        clock[0] = NOW + number * DAY_MS
+        lookups = Lookups(tmp_path / "lookups", WEEK_MS)
+        lookups.saw([share(1, via="x:1", followers=35)] if number == 0 else [share(2, via="x:1", followers=1)])
+        one = finding(lookups, book, daily, Prices(row=0.01), shelf, Notes())
+        one.start()
+        until(lambda: one.findings.unaffordable == unaffordable, f"the end of day {number}: {one.findings}")
+        until(lambda: bool(unaffordable) or not lookups.unlisted(clock[0]), f"the lists: {one.findings}")
+        assert one.stop()
+        return lookups
+
+    day(0, 1).close()
+    assert [len(event.followed_by or ()) for event in ties(shelf.events)] == [20]
+    lookups = day(1, 0)
+    assert [account for account, _ in book.asked] == ["x:a1", "x:a1", "x:a2", "x:a1", "x:a1"]
+    cut, small, whole = ties(shelf.events)
+    assert (whole.followed_by, whole.complete, whole.at) == (book.followers["x:a1"], True, NOW)
+    assert (cut.complete, small.complete, len({cut.id, whole.id})) == (None, True, 2)
+    assert book.sold == 36
+    assert [round(daily.money - lookups.left(NOW + day * DAY_MS, daily).money, 6) for day in (0, 1)] == [0.2, 0.16]
+    lookups.close()
+
+
+def test_a_list_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """After a kill at a page's answer the pages before are not asked for again, and the list is whole."""
+    path = tmp_path / "lookups"
+    with closing(Lookups(path, WEEK_MS)) as lookups:
+        lookups.saw([share(1, via="x:1", followers=35)])
+    dies = [sys.executable, "-m", "tests.test_lookups", str(path), "2"]
+    done = subprocess.run(dies, env=environment(), cwd=Path(__file__).parents[1], check=False, timeout=HANG_S)
+    assert done.returncode == -signal.SIGKILL
+    book, shelf = long_list(), Shelf()
+    with closing(Lookups(path, WEEK_MS)) as lookups:
+        one = finding(lookups, book, DAILY, Prices(row=0.01), shelf, Notes())
+        one.start()
+        until(lambda: not lookups.unlisted(time.time_ns() // 10**6), "the list kept")
+        assert one.stop()
+        left = lookups.left(time.time_ns() // 10**6, DAILY)
+        assert lookups.accounts() == {"x:a1"}, "what was told is kept no longer"
+    (whole,) = ties(shelf.events)
+    assert (whole.followed_by, whole.complete) == (book.followers["x:a1"], True)
+    assert book.pages == ["20", "30"]
+    # Five calls: one of them died with its process, and may have been paid for.
+    assert (DAILY.calls - left.calls, round(DAILY.money - left.money, 6)) == (5, 0.45)
+
+
+def test_a_part_of_a_list_expires(lookups: Lookups) -> None:
+    """What was had of a list holds as long as an answer does; then it begins anew, with nothing of what it was."""
+    lookups.saw([share(1)])
+    had = lookups.open_list("x:a1", "followed_by", NOW)
+    lookups.add_page(had._replace(page="next"), ["x:f"], NOW, 0.0)
+    lookups.cut("x:a1", NOW)
+    assert lookups.open_list("x:a1", "followed_by", NOW + WEEK_MS).page == "next"
+    assert [one.account for one in lookups.unlisted(NOW + WEEK_MS)] == ["x:a1"]
+    anew = lookups.open_list("x:a1", "followed_by", NOW + WEEK_MS + 1)
+    assert (anew.page, anew.begun, lookups.members(anew)) == ("", NOW + WEEK_MS + 1, [])
+
+
+def test_who_is_forgotten_stands_in_no_list(lookups: Lookups) -> None:
+    """Neither an account's own list, nor the account in another's, survives that it is forgotten."""
+    lookups.saw([share(1), share(2)])
+    for account in ("x:a1", "x:a2"):
+        had = lookups.open_list(account, "followed_by", NOW)
+        lookups.add_page(had._replace(page="next"), ["x:f", "x:a1"], NOW, 0.0)
+    assert lookups.accounts() == {"x:a1", "x:a2", "x:f"}
+    assert lookups.forget("x:a1") == 2
+    assert lookups.open_list("x:a1", "followed_by", NOW).page == ""
+    assert lookups.members(lookups.open_list("x:a2", "followed_by", NOW)) == ["x:f"]
 
 
 def test_a_small_account_is_asked_about_once_a_page_is_affordable(lookups: Lookups) -> None:
@@ -255,3 +365,11 @@ def test_a_long_list_comes_in_parts(lookups: Lookups) -> None:
     assert (first.part, second.part, first.of, second.of, first.list == second.list) == (0, 1, 2, 2, True)
     assert len({first.id, second.id}) == 2
     assert [*(first.followed_by or ()), *(second.followed_by or ())] == book.followers["x:a1"]
+
+
+if __name__ == "__main__":
+    deadly = Deadly(long_list().followers)
+    deadly.counts_at_once, deadly.lives = 0, int(sys.argv[2])
+    at_work = finding(Lookups(Path(sys.argv[1]), WEEK_MS), deadly, DAILY, Prices(row=0.01), Shelf(), Notes())
+    at_work.start()
+    time.sleep(HANG_S)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from connectors import catalogue
 from connectors.connector import Normal, Refused
-from connectors.journal import Journal
+from connectors.journal import Entry, Journal
 from connectors.mastodon import MastodonConnector
 from connectors.mastodon_followers import Followers
 from connectors.mastodon_statuses import normalise
@@ -545,6 +545,27 @@ def test_a_sweep_finds_what_nobody_is_notified_of(
     assert not [path for path in server.asked if f"{number[known]}/statuses" in path]
 
 
+def test_a_sweep_asks_about_quotes_too(server: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boost of a quote is found even where the root is known from the quote alone."""
+    monkeypatch.setattr("connectors.mastodon_sweep.PAUSE_S", 0.0)
+    booster, root = "ann@else.example", "mastodon:https://gone.example/users/acme/statuses/1"
+    quote = status(server.number(), "bob@else.example", reblogs_count=1)
+    boosted = boost(server.number(), booster, quote)
+    server.answers = {
+        "/api/v2/search": {"statuses": [quote], "accounts": [], "hashtags": []},
+        f"/api/v1/statuses/{quote['id']}/reblogged_by": [account(booster)],
+        f"/api/v1/accounts/{account(booster)['id']}/statuses": [boosted],
+    }
+    with Journal(tmp_path / "j") as kept:
+        kept.note(Entry(id_of(quote), "quote", "mastodon:bob@else.example", now_ms(), root, "offer-42"))
+        kept.save(kept.turn(None, now_ms()))
+    shelf = Shelf()
+    with running(mastodon(server, sweep_minutes=0.005), tmp_path / "j", lambda: shelf):
+        until(lambda: has(shelf, boost_id(booster, quote)), "the boost of the quote")
+    share = of(shelf, Share)[0]
+    assert (share.root, share.via, share.source) == (root, id_of(quote), "backfill")
+
+
 @pytest.mark.parametrize(("code", "warns"), [(403, True), (422, False)])
 def test_a_question_of_a_sweep_that_is_refused_stops_nothing(
     server: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, warns: bool
@@ -601,10 +622,13 @@ def test_lists_of_followers_are_whole_or_a_part(server: Instance) -> None:
 
     def whole(side: str) -> tuple[list[str], bool]:
         rows, onwards = book.listed(ann, side, None)
+        again = mastodon(server).finder()  # as after a new start: what is needed stands in the page
         while onwards is not None:
-            some, onwards = book.listed(ann, side, onwards)
+            some, onwards = again.listed(ann, side, onwards)
             rows += some
-        return rows, book.is_whole(ann, side, len(rows))
+        is_whole = again.is_whole(ann, side, len(rows))
+        again.close()
+        return rows, is_whole
 
     assert whole("followed_by") == ([f"mastodon:bob@{DOMAIN}", "mastodon:kim@else.example"], True)
     assert whole("follows") == ([f"mastodon:eve@{DOMAIN}"], False)

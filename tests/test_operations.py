@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ricochet.settings import PREFIX, Settings
-from tests import broker
+from tests import broker, documented
 from tests.crew import Crew, assert_same, crew, embedded, offers_of
 from tests.crowd import crowd
 from tests.installation import ROOT
-from tests.processes import ended, until
+from tests.processes import ended, good, running, until
+from tests.test_run import position
 
 PAGE = ROOT / "docs/operations.md"
 KEY = "a key of this test"
@@ -34,20 +35,26 @@ def not_ready(hands: Crew, why: str) -> None:
 
 
 def test_a_lost_data_folder_is_made_again(hands: Crew, tmp_path: Path) -> None:
-    """Workers whose tables are gone have them again from Kafka: the answer is the same."""
+    """Workers whose tables are gone, as the page says, have them again from Kafka: the answer is the same."""
     lines = crowd(22, 5_000)
     hands.start(), hands.start()
     hands.send(lines)
     hands.caught_up()
     for child in [*hands.hands]:
         hands.kill(child)
-    shutil.rmtree(hands.env["RICOCHET_DATA"])
+    volumes = {"ricochet_workers": Path(hands.env["RICOCHET_DATA"])}
+    documented.run(documented.blocks(PAGE, "Backup and restore")[0], tmp_path, volumes)
+    assert not list(volumes["ricochet_workers"].iterdir())
     hands.ready(hands.start())
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
 
 
 def test_a_backup_is_restored(own_broker: broker.Broker, tmp_path: Path) -> None:
-    """Kafka put back has the answer of then, later tables are refused, and what came since can be brought again."""
+    """Kafka saved and put back by the page's commands has the answer of then; what came since can be brought again.
+
+    Tables of later that were not removed are refused.
+    """
+    _, back_up, restore = documented.blocks(PAGE, "Backup and restore")
     lines = crowd(23, 8_000)
     then, since = lines[:5_000], lines[5_000:]
     with crew(own_broker.bootstrap, "", tmp_path) as hands:
@@ -55,7 +62,8 @@ def test_a_backup_is_restored(own_broker: broker.Broker, tmp_path: Path) -> None
         hands.send(then)
         hands.caught_up()
         stop(hands, own_broker)
-        shutil.copytree(own_broker.kept, tmp_path / "backup")
+        volumes = {"ricochet_kafka": own_broker.kept, "ricochet_workers": Path(hands.env["RICOCHET_DATA"])}
+        documented.run(back_up, tmp_path, volumes)
         own_broker.start()
         hands.start(), hands.start()
         hands.send(since)
@@ -63,15 +71,14 @@ def test_a_backup_is_restored(own_broker: broker.Broker, tmp_path: Path) -> None
         assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
 
         stop(hands, own_broker)
-        shutil.rmtree(own_broker.kept)
-        shutil.copytree(tmp_path / "backup", own_broker.kept)
+        shutil.copytree(volumes["ricochet_workers"], tmp_path / "later")
+        documented.run(restore, tmp_path, volumes)
         own_broker.start()
-        later = hands.start()
+        later = hands.start(env={"RICOCHET_DATA": str(tmp_path / "later")})
         assert later.ends() == 2, later.said
         assert "tables are ahead of Kafka" in later.said[-1]
-        assert later.said[-1].startswith(f"ricochet: {tmp_path / 'data' / '1'}: ")
+        assert later.said[-1].startswith(f"ricochet: {tmp_path / 'later' / '1'}: ")
         hands.gone(later)
-        shutil.rmtree(hands.env["RICOCHET_DATA"])
         hands.start(), hands.start()
         hands.caught_up()
         assert_same(hands.report(offers_of(then)), embedded(then, tmp_path))
@@ -85,6 +92,28 @@ def stop(hands: Crew, kafka: broker.Broker) -> None:
     for child in [*hands.hands]:
         hands.stop(child)
     kafka.stop()
+
+
+def test_a_state_file_is_restored(tmp_path: Path) -> None:
+    """The file of `ricochet run`, saved in use and put back by the page's commands, goes on to the whole answer."""
+    back_up, restore = documented.blocks(PAGE, "The state file of `ricochet run`")
+    lines = crowd(28, 2_000)
+    wanted = embedded(lines, tmp_path)
+    tail, state = tmp_path / "tail.jsonl", tmp_path / "ricochet.state"
+    tail.write_bytes(b"".join(lines[:1_000]))
+    with running(tail, state=state) as child:
+        until(lambda: child.events() > 0, "something to keep")
+        documented.run(back_up, tmp_path)
+        assert child.end() == 0
+    state.write_bytes(b"nothing of SQLite")
+    documented.run(restore, tmp_path)
+    with open(tail, "ab") as more:
+        more.writelines(lines[1_000:])
+    with running(tail, state=state) as child:
+        until(lambda: position(state) == tail.stat().st_size, "the end of the file", every_s=0.1)
+        assert child.end() == 0
+    good("report", "--state", "ricochet.state", "--out", "report", "--edges", "edges", cwd=tmp_path)
+    assert_same(((tmp_path / "report").read_bytes(), (tmp_path / "edges").read_bytes()), wanted)
 
 
 # What can't be changed in place

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ricochet import places, web
+from ricochet import places, serving
 from ricochet.errors import RicochetError
 from ricochet.kafka_cli import worker
 
@@ -40,7 +40,7 @@ def test_places_have_ports_one_after_the_other(tmp_path: Path) -> None:
     assert [place.port(8780) for place in (*three, named)] == [8780, 8781, 8782, 8780]
     assert [place.port(0) for place in three] == [0, 0, 0]
     with pytest.raises(RicochetError, match=r"65536 can't be listened on"):
-        web.listen("127.0.0.1", three[1].port(65_535))
+        serving.listen("127.0.0.1", three[1].port(65_535))
     for place in (*three, named):
         place.lock.close()
 

@@ -13,7 +13,7 @@ import pytest
 from spread.tree import Forest
 from tests.crew import crew
 from tests.processes import good
-from tests.real_cascades import SETS, VARIABLE, badly_delivered, figures, folder, reconstructed, well_delivered, write
+from tests.real_cascades import SETS, badly_delivered, figures, needed, reconstructed, well_delivered, write
 
 VIRALITY: Final = 1e-6
 """How far the structural virality of a cascade may be off."""
@@ -26,11 +26,7 @@ Line = dict[str, Any]
 @pytest.fixture(scope="module")
 def data() -> Path:
     """Give the folder of the data."""
-    found = folder()
-    if found is None:
-        pytest.skip(f"{VARIABLE} is not set: the published cascades lie outside the repository")
-    assert found.is_dir(), f"{VARIABLE} names no folder: {found}"
-    return found
+    return needed()
 
 
 Reports = dict[str, tuple[bytes, Line]]

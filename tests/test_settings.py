@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+import trustme
 
 from ricochet.cli import main, ricochet
 from ricochet.errors import RicochetError
@@ -30,6 +32,8 @@ VALUES: dict[str, tuple[str, str]] = {
     "ambassadors": ('"people.csv"', "people.csv"),
     "tail": ('["a.jsonl", "b.jsonl"]', "a.jsonl, b.jsonl"),
     "host": ('"127.0.0.2"', "127.0.0.2"),
+    "web_token": ('"0123456789abcdef"', "**********"),
+    "web_token_file": ('"web.token"', "web.token"),
     "port": ("4321", "4321"),
     "retention_days": ("30", "30"),
     "network_retention_days": ("{ x = 7, bluesky = 90 }", "x=7, linkedin=30, facebook=90, threads=90, bluesky=90"),
@@ -54,6 +58,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "suppression_key": ('"fedcba9876543210"', "**********"),
     "suppression_key_file": ('"suppression.key"', "suppression.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
+    "private_hosts": ('["jobs.intranet"]', "jobs.intranet"),
     "thresholds": ("{ viral_shares = 50 }", "viral_shares=50"),
     "connectors": ('{ nobody = { "key" = "geheim" } }', "nobody.key=**********"),
     "journals": ('"cursors"', "cursors"),
@@ -244,24 +249,28 @@ def test_one_threshold_can_be_set_by_itself(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_secrets_are_hidden_and_reach_the_client(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords are shown as stars, and given to Kafka's client in clear."""
-    (tmp_path / "ca.pem").write_text("")
-    (tmp_path / "ricochet.toml").write_text(
+    """Passwords are shown as stars, and given to Kafka's client in clear; a file that holds one does as well."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (tmp_path / "kafka.password").write_text("geheim\n")
+    options = (
         '[kafka_options]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "PLAIN"\nsasl_plain_username = "ricochet"\n'
-        'sasl_plain_password = "geheim"\nssl_cafile = "ca.pem"\nssl_check_hostname = false\n'
+        'ssl_cafile = "ca.pem"\n'
     )
-    shown = here.out("settings", cwd=tmp_path)
-    assert "geheim" not in shown
-    assert "sasl_plain_password=***" in "".join(shown.split())
     monkeypatch.chdir(tmp_path)
-    assert load().kafka_options.client() == {
-        "security_protocol": "SASL_SSL",
-        "sasl_mechanism": "PLAIN",
-        "sasl_plain_username": "ricochet",
-        "sasl_plain_password": "geheim",
-        "ssl_cafile": "ca.pem",
-        "ssl_check_hostname": False,
-    }
+    for password in ('sasl_plain_password = "geheim"\n', 'sasl_plain_password_file = "kafka.password"\n'):
+        (tmp_path / "ricochet.toml").write_text(options + password)
+        shown = here.out("settings", cwd=tmp_path)
+        assert "geheim" not in shown + repr(load())
+        assert "sasl_plain_username=ricochet" in "".join(shown.split())
+        client = load().kafka_options.client()
+        context = client.pop("ssl_context")
+        assert client == {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": "ricochet",
+            "sasl_plain_password": "geheim",
+        }
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_the_hash_key_stands_in_a_setting_or_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

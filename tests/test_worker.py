@@ -10,13 +10,15 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from kafka import KafkaProducer
 
-from streams.topics import REJECTED, SOCIAL_EVENTS
+from spread.facts import POST, ActFact
+from spread.partition import partition
+from streams import wire
+from streams.topics import OFFER_EVENTS, REJECTED, SOCIAL_EVENTS
 from tests import real_cascades
 from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
-from tests.crowd import crowd
-from tests.processes import HANG_S, Child, ended, until
+from tests.crowd import NOON, crowd
+from tests.processes import Child, ended, until
 
 EVENTS = 50_000
 
@@ -45,13 +47,20 @@ def flowing(hands: Crew, child: Child, lines: list[bytes]) -> Iterator[None]:
 
 
 def test_two_workers_give_the_answer_of_the_embedded_engine(hands: Crew, tmp_path: Path) -> None:
-    """The same events through Kafka and two workers: report and edges byte for byte those of the embedded engine."""
+    """`replay` of a file, to Kafka with two workers and embedded: report, edges, input line equal byte for byte."""
     lines = many(EVENTS)
-    hands.start(), hands.start()
-    hands.send(lines)
-    hands.caught_up()
+    (tmp_path / "events.jsonl").write_bytes(b"".join([*lines[:99], b"no JSON\n", *lines[99:]]))
+    for child in (hands.start(), hands.start()):
+        hands.ready(child)
+    given: dict[str, tuple[bytes, bytes]] = {}
+    for to in ("kafka", "embedded"):
+        hands.command("replay", "events.jsonl", "--to", to, "--report", f"{to}.report", "--edges", f"{to}.edges")
+        given[to] = (tmp_path / f"{to}.report").read_bytes(), (tmp_path / f"{to}.edges").read_bytes()
     assert all(child.events() for child in hands.hands), "both had a part in it"
-    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+    assert_same(given["kafka"], given["embedded"])
+    told = json.loads(given["kafka"][0].splitlines()[-1])
+    assert (told["type"], told["events"], told["rejected"]) == ("input", len(lines) + 1, 1)
+    assert told["duplicates"] > 0
 
 
 @pytest.mark.parametrize("tables", ["rocksdb", "memory"])
@@ -92,8 +101,21 @@ def test_events_of_a_wrong_partition_are_sent_on(hands: Crew, tmp_path: Path) ->
     hands.send(lines, to=1)
     hands.caught_up()
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
-    foreign = child.samples()["ricochet_foreign_events_total", frozenset({("stage", "people")})]
-    assert 0.6 * len(lines) < foreign < len(lines)
+    assert 0.6 * len(lines) < foreign(child, "people") < len(lines)
+    assert foreign(child, "offers") == 0
+    # So are the facts that the stages send each other.
+    offers = [f"elsewhere-{n}" for n in range(8)]
+    facts = [wire.pair(id, ActFact(f"x:{id}", POST, "x", NOON, "x:ana", id, f"x:{id}")) for id in offers]
+    hands.produce(OFFER_EVENTS, wire.envelope(facts), partition=3)
+    hands.caught_up()
+    assert [child.nodes(id) for id in offers] == [1] * len(offers)
+    elsewhere = [id for id in offers if partition(id, PARTITIONS) != 3]
+    assert 0 < len(elsewhere) == foreign(child, "offers")
+
+
+def foreign(child: Child, stage: str) -> float:
+    """Count what had come to a wrong partition of a stage."""
+    return child.samples()["ricochet_foreign_events_total", frozenset({("stage", stage)})]
 
 
 def test_bad_input_goes_to_the_dead_letters(hands: Crew, tmp_path: Path) -> None:
@@ -120,9 +142,7 @@ def test_a_message_without_a_value_is_a_dead_letter(hands: Crew, tmp_path: Path)
     """What holds nothing at all is told like other bad input, and what comes after it is used."""
     lines = crowd(6, 400)
     hands.start()
-    topic = hands.env["RICOCHET_TOPIC_PREFIX"] + SOCIAL_EVENTS
-    with KafkaProducer(bootstrap_servers=hands.env["RICOCHET_KAFKA"]) as producer:
-        producer.send(topic, None, b"x:1", partition=2).get(timeout=HANG_S)
+    hands.produce(SOCIAL_EVENTS, None, partition=2)
     hands.send(lines)
     hands.caught_up()
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))

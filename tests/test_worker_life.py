@@ -4,25 +4,82 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+from kafka.admin import MemberToRemove
+from prometheus_client import generate_latest
+
+from ricochet import metrics
+from ricochet.view import View
+from ricochet.worker import FENCED
 from spread import facts
+from streams.embedded import Embedded
 from streams.topics import SPREAD
-from tests.crew import Crew, assert_same, embedded, offers_of, read_all
+from tests.broker import admin, free_ports
+from tests.crew import PARTITIONS, Crew, assert_same, embedded, offers_of, read_all
 from tests.crowd import crowd
-from tests.processes import Child, Samples, ended, until
+from tests.drive import decoded
+from tests.processes import Child, Samples, ended, samples, until
 
 ROOT = Path(__file__).parents[1]
+Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
-def summed(hands: Crew, name: str) -> dict[str, float]:
-    """Sum a metric of offers over all workers, by offer; no offer may be told by two of them."""
-    found: dict[str, float] = {}
+def summed(hands: Crew) -> Samples:
+    """Sum the gauges of offers over all workers; no offer may be told by two of them."""
+    found: dict[Sample, float] = {}
+    offers: set[str] = set()
     for child in hands.hands:
-        mine = {dict(labels)["offer"]: n for (metric, labels), n in child.samples().items() if metric == name}
-        assert not mine.keys() & found.keys(), "an offer on two workers"
-        found |= mine
+        mine = gauges_of_offers(child.samples())
+        told = {dict(labels)["offer"] for _, labels in mine if "offer" in dict(labels)}
+        assert not told & offers, "an offer on two workers"
+        offers |= told
+        for sample, n in mine.items():
+            found[sample] = found.get(sample, 0) + n
     return found
+
+
+def gauges_of_offers(samples: Samples) -> Samples:
+    """Give the gauges that tell of offers, of one or of all of them."""
+    names = {name for name in metrics.names() if name.startswith(("ricochet_offer", "ricochet_network_"))}
+    return {(name, labels): n for (name, labels), n in samples.items() if name in names | {"ricochet_state_nodes"}}
+
+
+def as_embedded(lines: list[bytes]) -> Samples:
+    """Give what the embedded engine tells of its offers in metrics."""
+    with closing(Embedded()) as engine:
+        engine.feed(decoded(map(json.loads, lines)))
+        return gauges_of_offers(samples(generate_latest(metrics.registry(View(engine), 50)).decode()))
+
+
+def as_reported(report: bytes) -> Samples:
+    """Give what a report says of offers as the gauges that tell the same."""
+    found: Counter[Sample] = Counter()
+    largest: dict[str, tuple[int, float]] = {}
+
+    def add(name: str, n: float | None, **labels: str) -> None:
+        if n is not None:
+            found[f"ricochet_{name}", frozenset(labels.items())] += n  # type: ignore[assignment]
+
+    for line in map(json.loads, report.splitlines()):
+        offer = line["offer"]
+        if line["type"] == "cascade":
+            largest[offer] = max(largest.get(offer, (0, 0.0)), (line["nodes"], line["structural_virality"]))
+            for basis, n in line["edges"].items():
+                add("offer_edges", n, offer=offer, basis=basis)
+                add("network_edges", n, network=line["network"], basis=basis)
+            continue
+        for name in ("cascades", "replies", "depth", "max_breadth"):
+            add(f"offer_{name}", line[name], offer=offer)
+        for network, there in line["networks"].items():
+            for name, n in there.items():
+                add(f"offer_{name}", n, offer=offer, network=network)
+        for bound, n in line["reach"].items():
+            add("offer_reach_accounts", n, offer=offer, bound=bound)
+        add("offer_structural_virality", largest[offer][1], offer=offer)
+    return dict(found)
 
 
 def partitions(child: Child) -> float:
@@ -36,21 +93,28 @@ def of_stage(samples: Samples, name: str, stage: str) -> float:
 
 
 def test_metrics_sum_up_over_workers_and_nothing_stale_stays(hands: Crew, tmp_path: Path) -> None:
-    """Through rebalances, as workers join and go, each offer is told by one worker alone, with its right numbers."""
+    """As workers join, go and are killed, each offer is told by one alone, and all gauges say what the report says."""
     lines = crowd(11, 6_000)
     first = hands.start()
     hands.send(lines)
     hands.caught_up()
-    report = [json.loads(line) for line in embedded(lines, tmp_path)[0].splitlines()]
-    depths = {line["offer"]: line["depth"] for line in report if line["type"] == "offer"}
-    assert summed(hands, "ricochet_offer_depth") == depths
+    wanted, reported = as_embedded(lines), as_reported(embedded(lines, tmp_path)[0])
+    assert len({name for name, _ in reported}) == 10
+    assert reported.items() <= wanted.items()
+
+    def sums_are_right(*has: tuple[Child, int]) -> None:
+        until(lambda: all(partitions(child) == n for child, n in has), "partitions given out", every_s=0.2)
+        until(lambda: summed(hands) == wanted, "the sums to be right", every_s=0.2)
+
+    sums_are_right((first, 4))
     second = hands.start()
-    until(lambda: partitions(first) == partitions(second) == 2, "both have partitions", every_s=0.2)
-    until(lambda: summed(hands, "ricochet_offer_depth") == depths, "the sum is right", every_s=0.2)
+    sums_are_right((first, 2), (second, 2))
     hands.stop(first)
-    until(lambda: partitions(second) == 4, "one has all", every_s=0.2)
-    until(lambda: summed(hands, "ricochet_offer_depth") == depths, "the sum is right again", every_s=0.2)
-    assert of_stage(second.samples(), "ricochet_consumer_lag_events", "people") == 0
+    sums_are_right((second, 4))
+    third = hands.start()
+    sums_are_right((second, 2), (third, 2))
+    hands.kill(second)
+    sums_are_right((third, 4))
 
 
 def test_any_worker_leads_to_the_owner(hands: Crew) -> None:
@@ -116,6 +180,34 @@ def test_a_place_that_comes_back_at_another_address_works(hands: Crew, tmp_path:
     hands.ready(second)
     until(lambda: partitions(again) == partitions(second) == 2, "both have partitions", every_s=0.2)
     assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def test_a_fenced_worker_comes_back_where_it_was(hands: Crew, tmp_path: Path) -> None:
+    """Put out of its group a worker ends with code 75; the same command has its port, folder and tables again."""
+    lines = crowd(18, 2_000)
+    hands.env["RICOCHET_WORKER_PORT"] = str(free_ports(1)[0])
+    first = hands.start("north", port=None)
+    hands.send(lines)
+    hands.caught_up()
+    tables = identities(hands)
+    assert len(tables) == 2 * PARTITIONS
+    group = hands.env["RICOCHET_TOPIC_PREFIX"] + "ricochet"
+    with admin(hands.env["RICOCHET_KAFKA"]) as kafka:
+        (member,) = kafka.describe_groups([group])[group]["members"]
+        kafka.remove_group_members(group, [MemberToRemove(group_instance_id=member["group_instance_id"])])
+    assert first.ends() == FENCED, first.said
+    assert any('"event": "fenced"' in line for line in first.said)
+    hands.gone(first)
+    again = hands.start("north", port=None)
+    assert again.base == first.base == f"http://127.0.0.1:{hands.env['RICOCHET_WORKER_PORT']}"
+    hands.ready(again)
+    assert identities(hands) == tables
+    assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def identities(hands: Crew) -> dict[Path, str]:
+    """Read the name that RocksDB gave each table when it was made, by where it lies."""
+    return {path: path.read_text() for path in Path(hands.env["RICOCHET_DATA"]).rglob("IDENTITY")}
 
 
 def next_version(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from connectors.x_posts import Asked, answered
 from connectors.x_rules import LONGEST, MOST, Present, Rule, changes, offer_of, queries, wanted
 from spread.events import Rejected
 from spread.registry import JobOffer
-from tests.real_cascades import VARIABLE, folder
+from tests.real_cascades import needed
 from tests.x_network import PROBLEMS, in_new_names, post
 
 FIRST, SECOND, THIRD = "1800000000000000000", "1800000004194304000", "1800000012582912000"
@@ -150,10 +150,10 @@ def test_accounts_without_moments_are_a_count() -> None:
 
 
 @pytest.mark.parametrize("host", ["https://api.twitter.com/2/problems", PROBLEMS])
-def test_only_what_is_not_found_is_gone(host: str) -> None:
-    """Asked about again: totals of what is there, deletion of what is not found, nothing of what may not be shown.
+def test_what_x_does_not_show_is_gone(host: str) -> None:
+    """Asked about again: totals of what is there, deletion of what is not found, protected, suspended or withheld.
 
-    Nor of what the answer passes over, or of a post that was not asked about.
+    Nothing of a post with a field that may not be seen, that the answer passes over, or that was not asked about.
     """
     there = copy.deepcopy(JOB)
     counts = {"retweet_count": 5, "quote_count": 2, "like_count": 9, "reply_count": 1, "impression_count": 80}
@@ -165,15 +165,19 @@ def test_only_what_is_not_found_is_gone(host: str) -> None:
         {"type": f"{host}/resource-not-found", "resource_type": "user", "resource_id": "13"},
         {"type": f"{host}/not-authorized-for-resource", "resource_type": "tweet", "resource_id": "14"},
         {"type": f"{host}/resource-not-found", "resource_type": "tweet", "resource_id": "15"},
+        {"type": f"{host}/resource-unavailable", "resource_type": "tweet", "resource_id": "17"},
+        {"type": f"{host}/not-authorized-for-field", "resource_type": "tweet", "resource_id": "18"},
         7,
     ]
-    asked = Asked("posts", 5, ids=[FIRST, SECOND, "11", "12", "13", "14", "16"])
-    for answer in ({"data": [there, shared], "errors": errors}, in_new_names({"data": [there], "errors": errors})):
+    withheld = post(THIRD, "3") | {"withheld": {"copyright": False, "country_codes": ["FR"], "scope": "tweet"}}
+    asked = Asked("posts", 5, ids=[FIRST, SECOND, THIRD, "11", "12", "13", "14", "16", "17", "18"])
+    for posts in ([there, shared, withheld], [in_new_names(there), in_new_names(withheld)]):
+        answer = {"data": posts, "errors": errors}
         stated, *gone = X.normalise(answered(asked, answer))
         assert stated == Stated(
             id=f"x:{FIRST}#totals-5", at=5, target=f"x:{FIRST}", shares=7, likes=9, replies=1, impressions=80
         )
-        assert gone == [Removed(target="x:11", at=5), Removed(target="x:12", at=5)]
+        assert gone == [Removed(target=f"x:{id}", at=5) for id in (THIRD, "11", "12", "14", "17")]
 
 
 def test_what_x_says_before_it_hangs_up_is_nothing() -> None:
@@ -238,10 +242,7 @@ def test_nothing_makes_it_fail(value: object, name: str) -> None:
 
 def real() -> Path:
     """Find the folder of real payloads."""
-    data = folder()
-    if data is None:
-        pytest.skip(f"{VARIABLE} names no folder of real data")
-    return data / "x_v2"
+    return needed() / "x_v2"
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,31 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from connectors import catalogue, x, x_api, x_filling
+from connectors.completion import Completion
 from connectors.connector import Refused
+from connectors.door import DeadLetters, Door
 from connectors.finding import Finding
+from connectors.journal import Journal
 from connectors.lookups import Budget, Lookups
+from connectors.runner import Runner
 from connectors.x import X
 from connectors.x_followers import XFollowers
 from spread.events import Counts, Delete, Gap, Post, Quote, Reply, Share, Ties
 from spread.registry import JobOffer
+from streams.letters import foreign_letter
+from tests import broker
 from tests.connecting import Looking, Notes, Shelf, made, running
 from tests.processes import ended, until
+from tests.real_cascades import needed
 from tests.rehearsals import OFFER, URL
-from tests.test_connectors import cursor
+from tests.test_connectors import cursor, told
+from tests.test_door import events_in
 from tests.x_network import COMPANY, PROBLEMS, RULES, STREAM, XNetwork, now_ms, post
 
 
@@ -270,6 +279,40 @@ def test_a_deletion_before_its_post(network: XNetwork, tmp_path: Path) -> None:
         until(lambda: has(shelf, f"x:{late}#deleted"), "the deletion")
 
 
+def test_a_real_stream_comes_through_the_door(network: XNetwork, tmp_path: Path, kafka: str, prefix: str) -> None:
+    """A stream as it was recorded, into Kafka: its seven posts are events, the line that is none is a dead letter."""
+    *good, bad = lines = (needed() / "x_v2" / "streaming_output_with_error.jsonl").read_bytes().splitlines()
+    letters = DeadLetters(f"{prefix}rejected", foreign_letter)
+    topics = [f"{prefix}social", letters.topic]
+    with broker.admin(kafka) as client:
+        client.create_topics({name: {"num_partitions": 1, "replication_factor": 1} for name in topics})
+        client.wait_for_topics(topics)
+    known = Looking()
+    one = connector(network, known)
+    with Journal(tmp_path / "j") as journal:
+        known.journal = journal
+        completion = Completion(journal, lambda seen: None if seen.beside else OFFER, "x", in_order=False)
+        doors = partial(Door, kafka, topics[0], letters=letters)
+        runner = Runner(one, journal, completion, doors, Notes(), wait_s=0.02)
+        runner.start()
+        try:
+            until(lambda: runner.status.state == "reading", f"reading: {runner.status}")
+            network.say(*lines)
+            until(lambda: len(told(kafka, letters.topic)) == 1, "the dead letter", 0.1)
+            until(lambda: len(events_in(told(kafka, topics[0]))) == 7, "the events", 0.1)
+        finally:
+            assert runner.stop()
+        assert runner.status.messages == 8
+    found = {event.id: event for event in events_in(told(kafka, topics[0]))}
+    posts = [json.loads(line)["data"] for line in good]
+    assert found.keys() == {f"x:{post['id']}" for post in posts}
+    assert {event.actor for event in found.values() if isinstance(event, Post)} == {
+        f"x:{p['author_id']}" for p in posts
+    }
+    (letter,) = (json.loads(record.value) for record in told(kafka, letters.topic))
+    assert (letter["reason"], letter["topic"], letter["bytes"]) == ("not JSON", "connector x", len(bad))
+
+
 def test_an_expired_token_stops_it(network: XNetwork, tmp_path: Path) -> None:
     """Refused at the start or when it comes back: a person has to act, and the reason says no secret."""
     network.refuse(401, body=b'{"title":"Unauthorized"}')
@@ -396,19 +439,23 @@ def test_the_cursor_waits_for_what_is_filled_in(network: XNetwork, tmp_path: Pat
 
 
 def test_what_vanished_is_deleted(network: XNetwork, tmp_path: Path) -> None:
-    """Posts are asked about again: one that is gone is deleted once, one that is hidden stays, totals are told."""
+    """Asked about again, what is gone, protected, suspended or withheld is deleted once, and totals are told."""
     shelf = Shelf()
     with running(connector(network, recheck_posts=86_400_000), tmp_path / "j", lambda: shelf):
         root = job(network)
-        shares = [retweet(network, root, str(n)) for n in range(20, 23)]
+        shares = [retweet(network, root, str(n)) for n in range(20, 25)]
         until(lambda: has(shelf, *shares), "the shares")
         del network.posts[shares[0][2:]]
-        network.hidden.add(shares[1][2:])
-        until(lambda: bool(of(shelf, Delete)), "the deletion")
+        network.hidden[shares[1][2:]] = "not-authorized-for-resource"
+        network.hidden[shares[2][2:]] = "resource-unavailable"
+        network.posts[shares[3][2:]]["withheld"] = {"country_codes": ["DE"]}
+        until(lambda: len(of(shelf, Delete)) == 4, "the deletions")
         asked = len(network.asked)
         until(lambda: sum("/2/tweets?" in call for call in network.asked[asked:]) > 3, "some more questions")
-    assert [(event.target, event.actor) for event in of(shelf, Delete)] == [(shares[0], "x:20")]
-    assert {(event.target, event.shares) for event in of(shelf, Counts)} == {(f"x:{root}", 3)}
+    assert sorted((event.target, event.actor) for event in of(shelf, Delete)) == [
+        (id, f"x:{20 + n}") for n, id in enumerate(shares[:4])
+    ]
+    assert {(event.target, event.shares) for event in of(shelf, Counts)} == {(f"x:{root}", 5)}
     assert {event.source for event in of(shelf, Delete)} == {"poll"}
 
 

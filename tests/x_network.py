@@ -80,8 +80,8 @@ class XNetwork:
         self.followers: dict[str, int] = {}
         self.lists: dict[str, list[str]] = {}
         """By path, whom a list names."""
-        self.hidden: set[str] = set()
-        """Posts that may not be shown."""
+        self.hidden: dict[str, str] = {}
+        """Posts that may not be shown, and the problem that X has with each."""
         self.rules: dict[str, tuple[str, str]] = {}
         self.asked: list[str] = []
         self.tokens: set[str] = set()
@@ -223,7 +223,7 @@ class XNetwork:
             ]
             return self._paged(found, query.get("next_token"))
         if path == "/2/tweets":
-            return self._looked_up(query["ids"].split(","))
+            return self._looked_up(query["ids"].split(","), query.get("tweet.fields", ""))
         if (of := re.fullmatch(r"/2/tweets/(\d+)/(retweets|quote_tweets|retweeted_by)", path)) is not None:
             kind = "quoted" if of[2] == "quote_tweets" else "retweeted"
             found = [one for one in self.posts.values() if _refers(one, kind) == of[1]]
@@ -249,13 +249,14 @@ class XNetwork:
             meta["next_token"] = str(at + self.page_rows)
         return ({"data": some} if some else {}) | {"meta": meta}
 
-    def _looked_up(self, ids: list[str]) -> dict[str, Any]:
+    def _looked_up(self, ids: list[str], fields: str) -> dict[str, Any]:
         found, errors = [], []
         for id in ids:
             if id in self.hidden:
-                kind = "not-authorized-for-resource"
+                kind = self.hidden[id]
             elif id in self.posts:
-                found.append(self.posts[id])
+                one = self.posts[id]
+                found.append({name: one[name] for name in one if name != "withheld" or name in fields})
                 continue
             else:
                 kind = "resource-not-found"
@@ -391,6 +392,13 @@ class XRehearsal(Rehearsal):
         self.acts += [f"x:{one['id']}" for one in posts]
         self.names |= {one["id"] for one in posts}
         self.server.publish(*posts)
+
+    def garble(self) -> None:
+        """Say a post of the wrong type, one whose fields have names for names, and half of a line."""
+        author = "55500000000009999"
+        self.names.add(author)
+        bad = json.dumps({"data": post(self.server.id(), author, author) | {"created_at": author}}).encode()
+        self.server.say(bad, json.dumps({"errors": author, author: author}).encode(), bad[:-9])
 
     def cut(self) -> None:
         """Break the stream."""

@@ -5,7 +5,7 @@ tries, or fewer postings than the system says it has, are an error and no shorte
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from connectors.feeds import pages, systems
@@ -33,13 +33,20 @@ def is_feed(source: str) -> bool:
     return source.lower().startswith(("http://", "https://")) or (system in _SYSTEMS and bool(colon and site))
 
 
-def read(source: str, *, hosts: Hosts = systems.HOSTS, sleep: Callable[[float], None] = time.sleep) -> list[JobOffer]:
+def read(
+    source: str,
+    *,
+    private: Collection[str] = (),
+    hosts: Hosts = systems.HOSTS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[JobOffer]:
     """All offers of a source, in its order.
 
-    `hosts` are where the systems answer; `sleep` waits (seconds) between tries. Raises `FeedError`.
+    `private` are hosts that may be at addresses that are not public, `hosts` where the systems answer; `sleep` waits
+    (seconds) between tries. Raises `FeedError`.
     """
     system, _, site = source.partition(":")
-    with Web(sleep) as web:
+    with Web(sleep, private) as web:
         try:
             if system in _SYSTEMS:
                 offers = _SYSTEMS[system](web, hosts, site)

@@ -71,10 +71,10 @@ def link(value: object) -> str:
     return value if found else ""
 
 
-def joined(page: str, to: str) -> str:
+def joined(page: str, to: object) -> str:
     """A link as it stands on a page, in full; empty where it is none."""
     try:
-        return urljoin(page, to)
+        return urljoin(page, to) if isinstance(to, str) else ""
     except ValueError:
         return ""
 

@@ -21,6 +21,10 @@ from spread.registry import JobOffer
 _PAGES: Final = 2_000
 """Of one source."""
 _BYTES: Final = 64 * 2**20
+_MOST: Final = 20_000
+"""Postings of one source."""
+_MOST_BYTES: Final = 512 * 2**20
+"""Of all pages of one source that have postings, which are held until the last of them is read."""
 _FEED: Final = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?[^>]*\?>\s*|<!--.*?-->\s*)*<(?:\w+:)?(?:rss|feed|urlset|sitemapindex|RDF)\b",
     re.DOTALL,
@@ -38,7 +42,7 @@ class _Found(msgspec.Struct):
 
 def read(web: Web, url: str) -> list[JobOffer]:
     """The offers on a page, or on the pages that a list leads to. Raises `FeedError`."""
-    waiting, seen, elsewhere = deque([(url, True)]), {url}, 0
+    waiting, seen, elsewhere, nbytes = deque([(url, True)]), {url}, 0, 0
     own, found, first = None, list[Posting](), _Found()
     while waiting:
         at, follow = waiting.popleft()
@@ -52,6 +56,9 @@ def read(web: Web, url: str) -> list[JobOffer]:
         if own is None:
             own, first = site(page.url), has
         found += has.postings
+        nbytes += len(page.body) if has.postings else 0
+        if len(found) > _MOST or nbytes > _MOST_BYTES:
+            raise FeedError(f"it has over {_MOST:,} postings, or {_MOST_BYTES:,} bytes of them; name a part of it")
         if not follow or (has.postings and not has.is_list):
             continue
         for link_, is_list in [*((one, True) for one in has.lists), *((one, False) for one in has.links)]:
@@ -118,7 +125,7 @@ def _in_xml(page: Page, body: bytes) -> _Found:
     try:
         root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
     except (etree.LxmlError, ValueError) as error:
-        raise FeedError(f"{shown(page.url)} is no whole XML: {error}") from None
+        raise FeedError(f"{shown(page.url)} is no whole XML: {' '.join(str(error).split())}") from None
     atom = "*[local-name()='link' and (not(@rel) or @rel='alternate')]/@href"
     paths = (
         "/*[local-name()='urlset']/*[local-name()='url']/*[local-name()='loc']/text()",

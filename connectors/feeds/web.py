@@ -1,17 +1,27 @@
-"""Asking for pages and feeds: bounded in bytes and time, tried again where that may help."""
+"""Asking for pages and feeds: bounded in bytes and time, tried again where that may help.
+
+A name is only reached at public addresses, whatever it answers from one moment to the next, unless the settings say
+that it is one of a private network. An address that a person gave is reached as it is: no name stands between. A proxy
+of the environment has rules of its own, and is left to them.
+"""
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+import httpcore
 import httpx
 import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from connectors.api import reset_s
+from connectors.public_network import LookUp, NotPublic, Unreachable, addresses, checked
+from spread.events import UNREADABLE
 
 _TRIES: Final = 5
 _TIMEOUT_S: Final = 20.0
@@ -54,10 +64,19 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Web:
-    """Asks, one question after the other. `sleep` waits (seconds) between tries."""
+    """Asks, one question after the other.
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._client = httpx.Client(timeout=_TIMEOUT_S, headers={"User-Agent": "ricochet", "Accept": _ACCEPT})
+    `sleep` waits (seconds) between tries. `private` are hosts that may be at any address, `look_up` gives those of one.
+    """
+
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, private: Collection[str] = (), look_up: LookUp = addresses
+    ) -> None:
+        self._client = httpx.Client(
+            timeout=_TIMEOUT_S,
+            headers={"User-Agent": "ricochet", "Accept": _ACCEPT},
+            transport=None if {"http", "https", "all"} & getproxies().keys() else _transport(private, look_up),
+        )
         self._again = Retrying(
             sleep=sleep,
             stop=stop_after_attempt(_TRIES),
@@ -96,7 +115,7 @@ class Web:
         page = self.get(url, **params)
         try:
             return msgspec.json.decode(page.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise FeedError(f"{shown(page.url)} is not what is expected there: {error}") from None
 
     def _try(self, url: httpx.URL) -> Page | httpx.URL:
@@ -112,12 +131,56 @@ class Web:
                 raise _refused(answer, where)
         except httpx.TimeoutException:
             raise _Passing(f"{where} does not answer") from None
+        except NotPublic as error:
+            raise FeedError(f"{where}: {error}; if it is meant, name it in the setting private_hosts") from None
+        except Unreachable as error:
+            raise _Passing(f"{where} can't be read: {error}") from None
         except httpx.UnsupportedProtocol:
             raise FeedError(f"{where} is no http link") from None
         except httpx.DecodingError:
             raise FeedError(f"{where} is not encoded as it says") from None
         except httpx.TransportError as error:
             raise _Passing(f"{where} can't be read: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+class _Network(httpcore.SyncBackend):
+    """Connects names to public addresses alone, but for those of a private network."""
+
+    def __init__(self, private: Collection[str], look_up: LookUp) -> None:
+        self._private, self._look_up = {host.lower() for host in private}, look_up
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address that answers."""
+        places = [host] if self._is_named(host) else checked(host, port, self._look_up, _TIMEOUT_S)
+        for place in places[:-1]:
+            try:
+                return super().connect_tcp(place, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        if not places:
+            raise Unreachable(f"{host} has no address")
+        return super().connect_tcp(places[-1], port, timeout, local_address, socket_options)
+
+    def _is_named(self, host: str) -> bool:
+        """Whether this very host was meant by a person, wherever it is."""
+        try:
+            return host.lower() in self._private or bool(ip_address(host))
+        except ValueError:
+            return False
+
+
+def _transport(private: Collection[str], look_up: LookUp) -> httpx.HTTPTransport:
+    transport = httpx.HTTPTransport()
+    transport._pool.close()
+    transport._pool = httpcore.ConnectionPool(httpx.create_ssl_context(), network_backend=_Network(private, look_up))
+    return transport
 
 
 def shown(url: str) -> str:

@@ -12,10 +12,11 @@ from ricochet.settings import PREFIX
 from streams.topics import OFFERS_TABLE, PEOPLE_TABLE, Layout
 from tests.broker import admin
 from tests.brokers import cluster
-from tests.crew import crew
+from tests.crew import PARTITIONS, crew
 from tests.crowd import crowd
 from tests.faults.story import Story
 from tests.installation import ROOT, env_file
+from tests.processes import ended
 
 
 def test_one_of_three_brokers_is_lost_for_good(brokers_of_its_own: None, tmp_path: Path) -> None:
@@ -41,6 +42,13 @@ def test_one_of_three_brokers_is_lost_for_good(brokers_of_its_own: None, tmp_pat
         must_be_in_sync(servers, 3)
         story.events(lines[16_000:])
         story.until(lambda: story.says("stalled: the last flush was long ago"), "a worker is stalled")
+        told = ended("doctor", cwd=tmp_path, env=hands.env).out
+        numbers = ", ".join(map(str, range(PARTITIONS)))
+        stuck = f"takes nothing: of partition {numbers} fewer than 3 brokers are in sync"
+        changelog = Layout().changelog(OFFERS_TABLE)
+        assert f"FAIL  table offers: topic {changelog} {stuck}" in [
+            line for line in told.splitlines() if changelog in line
+        ]
         must_be_in_sync(servers, 2)
         story.ends_well()
 
