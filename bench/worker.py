@@ -24,6 +24,7 @@ from bench.rate import shares
 from bench.result import Result
 from spread.partition import partition
 from streams.cluster import Cluster
+from streams.keeping import FOREVER
 from streams.topics import SOCIAL_EVENTS, Layout, topics
 from streams.worker import Worker, WorkerSettings
 from tests.broker import kafka
@@ -85,7 +86,7 @@ async def _full(servers: str, layout: Layout, folder: Path) -> float:
     """A worker, until it has acknowledged everything."""
     stop = asyncio.Event()
     worker = Worker(
-        WorkerSettings(servers, layout, folder, "bench", "http://127.0.0.1:1", retention_ms=None, memory=2**29)
+        WorkerSettings(servers, layout, folder, "bench", "http://127.0.0.1:1", keeping=FOREVER, memory=2**29)
     )
     running = asyncio.create_task(worker.run(stop))
     started = None

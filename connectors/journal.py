@@ -231,6 +231,8 @@ class Journal:
             if last.heard is not None:
                 db.execute("DELETE FROM gone WHERE at < ?", [last.heard - GONE_MS])
             db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?)", [last.cursor, last.heard])
+        if any(page.forgotten for page in pages):
+            self._file.settle()
         self._saved = last.cursor, last.heard
         for page in pages:
             self._waiting.popleft()
@@ -260,6 +262,7 @@ class Journal:
         own = ", ".join("?" * len(self._own_accounts))
         with self._file.transaction() as db:
             db.execute(f"DELETE FROM entry WHERE at < ? AND account NOT IN ({own})", [before_ms, *self._own_accounts])
+        self._file.settle()
 
     def accounts(self) -> set[str]:
         """All accounts that were saved, those too that are followed or named by a deletion."""

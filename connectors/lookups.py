@@ -29,7 +29,7 @@ Side = Literal["follows", "followed_by"]
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS candidate (
   account TEXT PRIMARY KEY, root TEXT, rank INTEGER, has_parent INTEGER, followers INTEGER,
-  counted INTEGER, listed INTEGER
+  counted INTEGER, listed INTEGER, seen INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_root ON candidate (root);
 CREATE TABLE IF NOT EXISTS spent (day INTEGER PRIMARY KEY, calls INTEGER, money REAL);
@@ -103,11 +103,11 @@ def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
 class Lookups:
     """The store of one connector, at `path`: who shared, what was asked, what was spent. Any thread may call.
 
-    An answer holds for `expiry_ms`; times are given by whoever asks.
+    An answer holds for `expiry_ms`; who has not shared for `retention_ms` is forgotten. Whoever asks gives the time.
     """
 
-    def __init__(self, path: Path, expiry_ms: int) -> None:
-        self._file, self._expiry_ms = open_file(path), expiry_ms
+    def __init__(self, path: Path, expiry_ms: int, retention_ms: int | None = None) -> None:
+        self._file, self._expiry_ms, self._retention_ms = open_file(path), expiry_ms, retention_ms
         with self._file.use() as db:
             db.executescript(_SCHEMA)
 
@@ -122,6 +122,11 @@ class Lookups:
                     _forget(db, event.actor)
                 else:
                     _add(db, event)
+            if self._retention_ms is not None:
+                horizon = max(event.at for event in told) - self._retention_ms
+                db.execute("DELETE FROM candidate WHERE seen < ?", [horizon])
+        if any(isinstance(event, Forget) for event in told):
+            self._file.settle()
 
     def uncounted(self, now: int, most: int) -> list[str]:
         """Accounts whose follower count is not known, or has expired."""
@@ -234,9 +239,10 @@ def _add(db: sqlite3.Connection, act: Post | Share | Quote) -> None:
     rank = db.execute("SELECT count(*) FROM candidate WHERE root = ?", [act.root]).fetchone()[0]
     has_parent = isinstance(act, Post) or act.via is not None
     db.execute(
-        "INSERT INTO candidate (account, root, rank, has_parent, followers) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET followers = coalesce(excluded.followers, followers)",
-        [act.actor, act.root, rank, has_parent, act.followers],
+        "INSERT INTO candidate (account, root, rank, has_parent, followers, seen) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET followers = coalesce(excluded.followers, followers), "
+        " seen = max(coalesce(seen, 0), excluded.seen)",
+        [act.actor, act.root, rank, has_parent, act.followers, act.at],
     )
 
 

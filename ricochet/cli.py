@@ -35,9 +35,10 @@ from ricochet import (
 from ricochet import demo as demo_
 from ricochet import replay as replay_
 from ricochet.errors import RicochetError
-from spread.events import Rejected
+from spread.events import DAY_MS, Rejected
 from streams.cluster import ClusterError
 from streams.embedded import Embedded
+from streams.keeping import Keeping
 from streams.state import StateError
 
 
@@ -103,7 +104,7 @@ def run(tail: tuple[Path, ...], names: tuple[str, ...], state: Path | None, host
     logs.configure(chosen.log_format, chosen.log_level)
     if not chosen.tail and not names:
         raise RicochetError("nothing to read: give --tail FILE or --connect NAME, or set RICOCHET_TAIL")
-    with _engine(chosen.state, chosen.retention_ms) as engine, _interruptible():
+    with _engine(chosen.state, chosen.keeping) as engine, _interruptible():
         asyncio.run(live.run(chosen, engine, serving.listen(chosen.host, chosen.port), names))
 
 
@@ -143,13 +144,13 @@ def replay(
             chosen = settings.load()
             published = publisher.publish(files, chosen, speed=speed, progress=progress, on_rejected=rejected.add)
             census = published.census
-            if census.oldest < census.newest - chosen.retention_ms:
+            if census.oldest < census.newest - chosen.retention_days * DAY_MS:
                 days = f"retention_days={chosen.retention_days}"
                 click.echo(
                     f"some events are older than the newest by more than {days}: workers leave them out", err=True
                 )
         else:
-            with _engine(state, None) as engine:
+            with _engine(state, settings.load().keeping_all) as engine:
                 census = replay_.replay(files, engine.feed, speed=speed, progress=progress, on_rejected=rejected.add)
                 if report is not None:
                     replay_.write_lines(engine.report_lines, census.offers, report, census.line())
@@ -178,7 +179,7 @@ def report(state: Path | None, out: Path, edges: Path | None) -> None:
     chosen = settings.load(state=state)
     if not chosen.state.exists():
         raise RicochetError(f"{chosen.state}: no such state file")
-    with _engine(chosen.state, None) as engine:
+    with _engine(chosen.state, chosen.keeping_all) as engine:
         offers = engine.offers()
         replay_.write_lines(engine.report_lines, offers, out)
         if edges is not None:
@@ -238,8 +239,8 @@ def _fail(message: str) -> int:
 
 
 @contextmanager
-def _engine(state: Path | None, retention_ms: int | None) -> Iterator[Embedded]:
-    with Embedded(state, retention_ms=retention_ms) as engine:
+def _engine(state: Path | None, keeping: Keeping) -> Iterator[Embedded]:
+    with Embedded(state, keeping=keeping) as engine:
         yield engine
 
 

@@ -74,7 +74,7 @@ class Connecting:
             completion,
             lambda: sink_of(hashing),
             log,
-            retention_ms=settings.retention_ms,
+            retention_ms=settings.retention_ms(declared.network),
             saw=saw,
         )
         self.runners.append(runner)
@@ -87,7 +87,8 @@ class Connecting:
         if finder is None or declared.prices is None or not options.number("lookup_calls"):
             return lambda _: None
         expiry_ms = int(options.number("lookup_days") * DAY_MS)
-        lookups = Lookups(settings.journals / f"{declared.name}.lookups", expiry_ms)
+        retention_ms = settings.retention_ms(declared.network)
+        lookups = Lookups(settings.journals / f"{declared.name}.lookups", expiry_ms, retention_ms)
         self._journals.append(lookups)
         daily = Budget(int(options.number("lookup_calls")), options.number("lookup_money"))
         self._findings.append(Finding(declared, finder, lookups, daily, open_sink, log=log))

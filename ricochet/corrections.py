@@ -31,7 +31,7 @@ def send(settings: Settings, event: Assign | Forget, hashing: Hashing | None) ->
         if hashing is not None and (hashed := hashing.event(event)) != event:
             file.correct(hashed)
     try:
-        with Embedded(settings.state) as embedded:
+        with Embedded(settings.state, keeping=settings.keeping_all) as embedded:
             embedded.feed([])
     except StateInUse:
         return False

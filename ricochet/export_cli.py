@@ -45,7 +45,7 @@ def export(offer: str, out: Path, to: str | None, state: Path | None) -> None:
 def _of_state(settings: Settings, offer: str) -> Lines:
     if not settings.state.exists():
         raise RicochetError(f"{settings.state}: no such state file")
-    with Embedded(settings.state) as engine:
+    with Embedded(settings.state, keeping=settings.keeping_all) as engine:
         return engine.offer(offer).node_lines(), engine.edge_lines(offer)
 
 

@@ -108,7 +108,7 @@ def taker(settings: Settings) -> Iterator[Take]:
 
             yield publish
         return
-    with Embedded(settings.state, retention_ms=settings.retention_ms) as engine:
+    with Embedded(settings.state, keeping=settings.keeping) as engine:
         yield lambda events: engine.feed([hashing.event(event) for event in events], None, wall_clock())
 
 

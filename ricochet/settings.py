@@ -31,12 +31,15 @@ from ricochet.secret import secret_in
 from spread.events import DAY_MS
 from spread.hashing import Hashing
 from spread.thresholds import Thresholds
+from streams.keeping import Keeping
 from streams.topics import Layout
 
 PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
 _SECRET_LENGTH: Final = 16
+_NETWORK_DAYS: Final = {"x": 30, "linkedin": 30, "facebook": 90, "threads": 90}
+"""Networks whose terms ask for less than others (docs/privacy.md)."""
 
 
 class Connections(RootModel[dict[str, dict[str, str | bool | int | float | list[str]]]]):
@@ -76,6 +79,18 @@ class Limits(RootModel[dict[str, int | float]]):
         return thresholds
 
 
+class Days(RootModel[dict[str, Annotated[int, Field(ge=1, le=36_500)]]]):
+    """Days by network. A network that is not named has those of the defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        return _NETWORK_DAYS | given if isinstance(given, dict) else given
+
+    def __str__(self) -> str:
+        return ", ".join(f"{network}={days}" for network, days in self.root.items())
+
+
 class Settings(BaseSettings):
     """All settings. Every one can be set in the environment or in the file."""
 
@@ -106,6 +121,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="Days, in event time, after which participation, ids and closed offers' facts go.",
     )
+    network_retention_days: Days = Field(
+        Days({}), description="The same for single networks, where it is less (see docs/privacy.md)."
+    )
     offers_shown: int = Field(
         50, ge=0, le=10_000, description="Offers with metrics of their own, the most active first."
     )
@@ -133,6 +151,9 @@ class Settings(BaseSettings):
         7, ge=1, le=36_500, description="Days that Kafka keeps events on their way, and rejected ones."
     )
     alert_retention_days: int = Field(90, ge=1, le=36_500, description="Days that Kafka keeps alerts.")
+    erasure_hours: float = Field(
+        84, gt=0, le=10_000, description="Hours after which no changelog and no worker's disk holds what was erased."
+    )
     data: Path = Field(Path("ricochet-data"), description="Folder of the workers' tables, with a place for each.")
     worker_port: int = Field(
         8780, ge=0, le=65535, description="Port of the worker in the first place; the next ones follow. 0: free ones."
@@ -159,6 +180,12 @@ class Settings(BaseSettings):
         description="Secret key that accounts and other people's posts are hashed with on their way to Kafka.",
     )
     hash_key_file: Path | None = Field(None, description="File that holds the hash key, instead.")
+    suppression_key: SecretStr | None = Field(
+        None,
+        min_length=_SECRET_LENGTH,
+        description="Secret key that erased accounts are remembered under; not hash_key.",
+    )
+    suppression_key_file: Path | None = Field(None, description="File that holds the suppression key, instead.")
     own: Annotated[list[str], NoDecode] = Field(
         [], description="The employer's accounts and posts (network:id), which stay readable."
     )
@@ -204,9 +231,28 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
 
     @property
-    def retention_ms(self) -> int:
-        """The retention in ms."""
-        return self.retention_days * DAY_MS
+    def keeping(self) -> Keeping:
+        """How long the stages keep what."""
+        networks = {network: days * DAY_MS for network, days in self.network_retention_days.root.items()}
+        return Keeping(self.retention_days * DAY_MS, networks, self.layout.logs_ms, self.suppression_key_bytes)
+
+    def retention_ms(self, network: str) -> int:
+        """The retention of one network, for whoever has no need of the key."""
+        return min(self.retention_days, self.network_retention_days.root.get(network, self.retention_days)) * DAY_MS
+
+    @property
+    def keeping_all(self) -> Keeping:
+        """The same for what is not to expire: a file that is replayed, a report."""
+        return Keeping(suppression_key=self.suppression_key_bytes)
+
+    @property
+    def suppression_key_bytes(self) -> bytes:
+        """The key of the list of erased accounts; where none is set, one that follows from the hash key, if any."""
+        own = secret_in("suppression_key", self.suppression_key, self.suppression_key_file, _SECRET_LENGTH)
+        if own:
+            return own.encode()
+        key = secret_in("hash_key", self.hash_key, self.hash_key_file, _SECRET_LENGTH)
+        return b"suppression " + key.encode() if key else b""
 
     @property
     def token(self) -> str | None:
@@ -233,6 +279,7 @@ class Settings(BaseSettings):
             self.replication,
             self.event_retention_days * DAY_MS,
             self.alert_retention_days * DAY_MS,
+            int(self.erasure_hours * DAY_MS / 24),
         )
 
 

@@ -76,7 +76,7 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
             folder=place.folder,
             instance=f"{place.instance}-{sha256(url.encode()).hexdigest()[:8]}",
             url=url,
-            retention_ms=settings.retention_ms,
+            keeping=settings.keeping,
             memory=settings.memory_mb * 2**20 // 2,
             in_memory=settings.tables == "memory",
             stalled_s=settings.stalled_seconds,

@@ -4,7 +4,7 @@ A fact is sent to an offer when the account first acts in it, and again whenever
 memory alone: after a restart it is sent once more, since only the offer's own state tells whether it had arrived.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,12 +26,13 @@ class AccountFacts(msgspec.Struct, array_like=True, gc=False):
     ties: tuple[Ties, ...] = ()
     profiles: tuple[Profile, ...] = ()
 
-    def since(self, horizon: int) -> "AccountFacts":
-        """Those that are not older than `horizon` (ms)."""
+    def since(self, horizon: int, taken_back: Mapping[str, str]) -> "AccountFacts":
+        """Those that are not older than `horizon` (ms), without some deletes (by id) and their targets."""
+        targets = {*taken_back.values()}
         return AccountFacts(
-            acts=tuple(act for act in self.acts if act[2] >= horizon),
+            acts=tuple(act for act in self.acts if act[2] >= horizon and act[0] not in targets),
             guest_in=tuple(guest for guest in self.guest_in if guest[1] >= horizon),
-            deletes=tuple(delete for delete in self.deletes if delete.at >= horizon),
+            deletes=tuple(delete for delete in self.deletes if delete.at >= horizon and delete.id not in taken_back),
             ties=tuple(ties for ties in self.ties if ties.at >= horizon),
             profiles=tuple(profile for profile in self.profiles if profile.at >= horizon),
         )
@@ -185,6 +186,14 @@ class Account:
         """Whether anything about the account is from before `horizon` (ms)."""
         about = (*self.deletes.values(), *self.ties.values(), *self.profiles.values())
         return any(at < horizon for at in self.offers().values()) or any(event.at < horizon for event in about)
+
+    def taken_back(self, before: int) -> dict[str, str]:
+        """The deletes from before a moment (ms) whose targets have come, each with its target."""
+        return {one.id: one.target for one in self.deletes.values() if one.at < before and one.target in self.acts}
+
+    def leaves_with(self, taken_back: Mapping[str, str]) -> bool:
+        """Whether nothing that it did is left without some deletes (by id) and their targets."""
+        return not self.guest_in and self.deletes.keys() <= taken_back.keys() and {*self.acts} <= {*taken_back.values()}
 
     def nbytes(self) -> int:
         """Bytes of memory held, about."""

@@ -107,7 +107,8 @@ class Acts:
         known = self.deletes.get(fact.id)
         change = Change.NEW
         if known is not None:
-            fact = DeleteFact(fact.id, smaller(known.actor, fact.actor), smaller(known.target, fact.target))
+            actor, back = smaller(known.actor, fact.actor), smaller(known.target, fact.target)
+            fact = DeleteFact(fact.id, actor, back, smaller(known.at, fact.at))
             if fact == known:
                 return self.number(fact.target), Change.NOTHING
             old = self.number(known.target)

@@ -3,7 +3,7 @@
 Nothing is derived here.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -37,6 +37,8 @@ class Evidence:
     def __init__(self, id: str) -> None:
         self.id = id
         self.closed: Closed | None = None
+        self.parts: dict[str, Closed] = {}
+        """By network what it closed with there, where the offer goes on elsewhere; one may be of several networks."""
         self.called: dict[str, Called] = {}
         """By condition the latest that people were told."""
         self._acts = Acts(id)
@@ -166,7 +168,51 @@ class Evidence:
         self.called[fact.condition] = fact
         return True
 
+    def taken_back(self, before: int) -> set[str]:
+        """The acts that their own accounts took back before a moment (ms)."""
+        acts = self._acts
+        return {
+            acts.ids[act]
+            for act, deletes in acts.taken_back.items()
+            if acts.kind[act] != NONE and acts.actor[act] != NONE
+            for delete in deletes
+            if 0 < delete.at < before and delete.actor == acts.accounts[acts.actor[act]]
+        }
+
+    def named(self, but: Container[str]) -> set[str]:
+        """The accounts of all acts but some."""
+        acts = self._acts
+        seen = (act for act in range(len(acts)) if acts.actor[act] != NONE and acts.ids[act] not in but)
+        return {acts.accounts[acts.actor[act]] for act in seen}
+
+    def quiet(self, horizons: Mapping[str, int]) -> set[str]:
+        """The networks without an act since their horizons (ms); networks that share a cascade are quiet together."""
+        acts = self._acts
+        seen = (self._column(acts.kind) != NONE).nonzero()[0]
+        network, at = self._column(acts.network)[seen], self._column(acts.at)[seen]
+        latest = {acts.networks[one]: int(at[network == one].max()) for one in np.unique(network).tolist()}
+        quiet = {one for one, last in latest.items() if last < horizons[one]}
+        if not quiet or len(quiet) == len(latest):
+            return quiet
+        of_root: dict[int, set[str]] = {}
+        for root, one in zip(self._column(acts.root)[seen].tolist(), network.tolist(), strict=True):
+            of_root.setdefault(root, set()).add(acts.networks[one])
+        mixed = [networks for networks in of_root.values() if len(networks) > 1]
+        while loud := [networks for networks in mixed if networks & quiet and not networks <= quiet]:
+            quiet = quiet.difference(*loud)
+        return quiet
+
+    def networks(self) -> set[str]:
+        """The networks of all acts that have come."""
+        acts = self._acts
+        seen = (self._column(acts.kind) != NONE).nonzero()[0]
+        return {acts.networks[one] for one in np.unique(self._column(acts.network)[seen]).tolist()}
+
     def _close(self, fact: Closed) -> bool:
+        if fact.networks:
+            new = any(network not in self.parts for network in fact.networks)
+            self.parts.update(dict.fromkeys(fact.networks, fact))
+            return new
         if self.closed is not None and self.closed.closed_at >= fact.closed_at:
             return False
         self.closed = fact

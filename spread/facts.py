@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spread.events import AnyAct, Delete, Post, Profile, Quote, Reply, Share, Ties
 
-ENCODING: Final = 2
+ENCODING: Final = 3
 """Version of what is stored and sent.
 
 A new field comes last in its struct, with a default, and like a new struct raises this number: so each version reads
@@ -62,11 +62,12 @@ class ActFact(msgspec.Struct, array_like=True, gc=False, tag=1):
 
 
 class DeleteFact(msgspec.Struct, array_like=True, gc=False, tag=2):
-    """An account took `target` back."""
+    """An account took `target` back, at some moment (ms); 0 where an earlier encoding did not say when."""
 
     id: str
     actor: str
     target: str
+    at: int = 0
 
 
 class TiesFact(msgspec.Struct, array_like=True, gc=False, tag=3):
@@ -137,13 +138,19 @@ class EraseFact(msgspec.Struct, array_like=True, gc=False, tag=8):
 
 
 class Closed(msgspec.Struct, array_like=True, gc=False, tag=9):
-    """What stays of an offer whose facts have expired: its report lines, as JSON, and its curve."""
+    """What stays of an offer whose facts have expired: its report lines, as JSON, and its curve.
+
+    With `networks` only what happened on those has expired, and the offer goes on elsewhere; `breadths` are the living
+    nodes there at each depth.
+    """
 
     closed_at: int
     lines: list[bytes]
     curve_start: int
     curve_width: int
     curve: list[int]
+    networks: list[str] = []
+    breadths: list[int] = []
 
 
 class Called(msgspec.Struct, array_like=True, gc=False, tag=10):
@@ -246,7 +253,7 @@ def _packed(side: list[str] | None) -> bytes | None:
 
 def delete_fact(delete: Delete) -> DeleteFact:
     """What an offer keeps of a delete."""
-    return DeleteFact(delete.id, delete.actor, delete.target)
+    return DeleteFact(delete.id, delete.actor, delete.target, delete.at)
 
 
 def profile_fact(profile: Profile) -> ProfileFact:

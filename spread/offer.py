@@ -6,17 +6,17 @@ rarely comes (a second delivery that differs, an erasure, an assignment).
 """
 
 from collections.abc import Iterator
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spread import reach, report
+from spread import parts, reach, report
 from spread import velocity as speed
 from spread.acts import NONE, Places
 from spread.arrays import distinct, is_first
 from spread.evidence import Evidence
-from spread.facts import KIND_NAMES, Digests
+from spread.facts import KIND_NAMES, Closed, Digests
 from spread.parents import ASSUMED, BASES, BY_NONE, BY_OTHERS, BY_ROOT, DECLARED, EXPOSURES, INFERRED, Parents
 from spread.timeline import Timeline
 
@@ -64,29 +64,28 @@ class Offer(Evidence):
         """The line of the offer as a whole."""
         cascades = self.cascades()
         living = self._living()
-        acts, parents = self._acts, self._parents
+        acts = self._acts
         if len(cascades) == 1:
-            participants, reached, max_breadth = cascades[0].participants, cascades[0].reach, cascades[0].max_breadth
+            participants, reached = cascades[0].participants, cascades[0].reach
         else:
-            roots = [acts.number(cascade.root) for cascade in cascades]
-            participants, reached = self._reach(living, roots)
-            shapes = (parents.forest.shapes[parents.head(root)] for root in roots)
-            max_breadth = max(map(sum, zip_longest(*(shape.breadths for shape in shapes), fillvalue=0)), default=0)
+            participants, reached = self._reach(living, [acts.number(cascade.root) for cascade in cascades])
+        breadths = self.generations()
         network, networks = self._column(acts.network)[living], {}
         for number in distinct(network).tolist():
             there = self._column(acts.actor)[living[network == number]]
             networks[acts.networks[number]] = report.OnNetwork(len(there), len(distinct(there)))
-        return report.OfferLine(
+        line = report.OfferLine(
             self.id,
             len(cascades),
             len(living),
             participants,
             self._replies(),
             max((cascade.depth for cascade in cascades), default=0),
-            max_breadth,
+            max(breadths, default=0),
             reached,
             dict(sorted(networks.items())),
         )
+        return parts.whole(line, breadths, self._closed_parts())
 
     def edges(self) -> Iterator[report.EdgeLine]:
         """An edge for each living node but the roots."""
@@ -136,7 +135,8 @@ class Offer(Evidence):
         if self.closed is not None:
             yield from self.closed.lines
             return
-        yield from map(report.encode, self.cascades())
+        lines = [*self.cascades(), *parts.cascade_lines(self._closed_parts())]
+        yield from map(report.encode, sorted(lines, key=lambda line: line.root))
         yield report.encode(self.line())
 
     def edge_lines(self) -> list[bytes]:
@@ -249,6 +249,10 @@ class Offer(Evidence):
     def nbytes(self) -> int:
         """Bytes of memory held, about."""
         return self._acts.nbytes() + self._parents.nbytes() + self._ties.nbytes() + 4_000
+
+    def _closed_parts(self) -> list[Closed]:
+        """What it closed with on single networks."""
+        return list({id(part): part for part in self.parts.values()}.values())
 
     def _cascade(self, root: int, living: Places, foreign: dict[int, int]) -> report.CascadeLine:
         acts, parents = self._acts, self._parents

@@ -101,7 +101,7 @@ class NodeLine(msgspec.Struct, frozen=True):
 Line = CascadeLine | OfferLine | InputLine | EdgeLine | NodeLine
 
 
-_READ: Final = msgspec.json.Decoder(CascadeLine | OfferLine).decode
+_READ: Final = msgspec.json.Decoder(CascadeLine | OfferLine)
 
 
 def encode(line: Line) -> bytes:
@@ -109,9 +109,15 @@ def encode(line: Line) -> bytes:
     return msgspec.json.encode(line)
 
 
+def decode(line: bytes) -> CascadeLine | OfferLine:
+    """A written line of a cascade or an offer."""
+    read: CascadeLine | OfferLine = _READ.decode(line)
+    return read
+
+
 def began(lines: Iterable[bytes]) -> int | None:
     """When the first node of the cascades among written lines came, in ms; None without any."""
-    return min((line.first_at for line in map(_READ, lines) if isinstance(line, CascadeLine)), default=None)
+    return min((line.first_at for line in map(decode, lines) if isinstance(line, CascadeLine)), default=None)
 
 
 def rounded(value: float) -> float:

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from spread.events import DAY_MS, AnyEvent, Rejected, decode
+from spread.events import DAY_MS, AnyEvent, Forget, Rejected, decode
 from spread.offer import Offer
 from spread.registry import JobOffer
 from spread.thresholds import Thresholds
 from streams.health import Health
+from streams.keeping import FOREVER, Keeping
 from streams.pipeline import Pipeline
 from streams.stage import MEMORY
 from streams.state import State
@@ -24,18 +25,16 @@ _HOUR_MS: Final = 3_600_000
 
 
 class Embedded:
-    """The engine. Without a `path` its state is thrown away at the end. `retention_ms` None keeps everything.
+    """The engine. Without a `path` its state is thrown away at the end. By default it keeps everything.
 
     Of each stage about `memory` bytes of objects stay at hand; the rest is read from the state when it is asked for.
     """
 
-    def __init__(self, path: Path | None = None, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
+    def __init__(self, path: Path | None = None, *, keeping: Keeping = FOREVER, memory: int = MEMORY) -> None:
         self.health = Health()
         self._folder = tempfile.TemporaryDirectory(prefix="ricochet-") if path is None else None
         self._state = State(path or Path(self._folder.name) / "state", throwaway=path is None)  # type: ignore[union-attr]
-        self._pipeline = Pipeline(
-            self._state.people, self._state.offers, self.health, retention_ms=retention_ms, memory=memory
-        )
+        self._pipeline = Pipeline(self._state.people, self._state.offers, self.health, keeping=keeping, memory=memory)
         self._expired_at: int | None = None
         self._watch: Watch | None = None
 
@@ -65,10 +64,13 @@ class Embedded:
         with self._state.trouble():
             self._pipeline.feed(events, now)
             self._pipeline.flush()
-            if self._expired_at is None or now - self._expired_at >= _HOUR_MS:
+            is_due = self._expired_at is None or now - self._expired_at >= _HOUR_MS
+            if is_due:
                 self._expired_at = now
                 self._pipeline.expire(now)
         self._state.commit(positions or {}, corrections)
+        if is_due or any(isinstance(event, Forget) for event in events):
+            self._state.settle()
 
     def watch(self, about: Callable[[str], JobOffer], thresholds: Thresholds) -> None:
         """Have the conditions of the offers looked at from now on. `about` says what is known of an offer itself."""

@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from spread import report
 from spread.events import smaller
 from spread.facts import (
     ActFact,
@@ -23,13 +21,15 @@ from spread.facts import (
     ProfileFact,
     TiesFact,
     decode_segment,
-    digest,
     encode_segment,
+    pack,
 )
 from spread.offer import Offer
-from streams import heap, ledger
+from streams import expiry, heap, ledger
 from streams.health import Health
+from streams.keeping import FOREVER, Keeping
 from streams.stage import MEMORY, Emit, Kept
+from streams.suppression import Suppressed
 from streams.table import Table
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS
 
@@ -39,10 +39,12 @@ _FACTS_A_SEGMENT: Final = 2_000
 class _Busy:
     """An offer and its facts that are not stored yet."""
 
-    __slots__ = ("news", "offer")
+    __slots__ = ("has_leftovers", "news", "offer")
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, *, has_leftovers: bool) -> None:
         self.offer = offer
+        self.has_leftovers = has_leftovers
+        """Whether facts are stored that the offer has closed with since."""
         self.news: list[OfferFact] = []
 
     def nbytes(self) -> int:
@@ -54,27 +56,30 @@ class Offers:
 
     name = "offers"
 
-    def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
+    def __init__(self, health: Health, *, keeping: Keeping = FOREVER, memory: int = MEMORY) -> None:
         self._health = health
-        self._retention_ms = retention_ms
+        self._keeping = keeping
         self._offers = Kept(self._load, _news, _merged, memory)
-        self._forgotten: set[int] | None = None
+        self._suppressed: Suppressed | None = None
         self._assignments: dict[str, AssignFact] = {}
         self._assigned: dict[str, str] = {}
         """The offer that each corrected root belongs to."""
         self.acted: dict[str, None] | None = None
         """The offers that facts have come of, for one who asks for them."""
+        self.erased_from: set[str] = set()
+        """The offers that the last batch erased an account from."""
 
     def apply(self, batch: Iterable[tuple[str | None, Fact]], table: Table, emit: Emit, now: int) -> None:
         """Take facts in, each with the offer it is for, or None if it is for all."""
         self._read(table)
+        self.erased_from = set()
         # Offer by offer, so that what is at hand of one is used again and again.
         of: dict[str, list[OfferFact]] = {}
         for key, fact in batch:
             if isinstance(fact, EraseFact | AssignFact):
                 self._take_all(of, table, emit)
                 of = {}
-                self._correct(fact, table, emit)
+                self._correct(fact, table, emit, now)
             else:
                 assert key is not None
                 facts = of.get(key)
@@ -91,7 +96,7 @@ class Offers:
     def drop(self) -> None:
         """Forget what is in memory; the table is the truth."""
         self._offers.drop()
-        self._forgotten, self._assignments, self._assigned = None, {}, {}
+        self._suppressed, self._assignments, self._assigned = None, {}, {}
 
     def offer(self, id: str, table: Table) -> Offer:
         """One offer, to ask it. An unknown one is empty."""
@@ -124,31 +129,48 @@ class Offers:
         """All offers."""
         return self._offers.keys(table)
 
+    def take_rewritten(self) -> bool:
+        """Whether anything was erased or has expired since this was last asked."""
+        rewritten, self._offers.is_rewritten = self._offers.is_rewritten, False
+        return rewritten
+
     def expire(self, table: Table, now: int) -> None:
-        """Close offers without an act since the retention: their totals and curve stay, the rest goes."""
-        if self._retention_ms is None:
+        """Let go of what is too old (see `streams.expiry`), and of who was erased so long ago that none can come back.
+
+        What an offer closes with is safe before its facts go: they are left out at once, and go with the next sweep.
+        """
+        after_ms = self._keeping.suppression_ms
+        if after_ms is None:
             return
         self._read(table)
+        assert self._suppressed is not None
+        self._suppressed.expire(table, now, after_ms)
+        horizons = self._keeping.horizons(now)
         for key, busy in self._offers.sweep(table):
-            offer, last = busy.offer, busy.offer.last_at()
-            if offer.closed is not None and offer.nodes():
-                self._offers.rewrite(key, table, _closed_alone)  # what it closed with was stored before
-            elif offer.closed is None and 0 < last < now - self._retention_ms:
-                lines = [*map(report.encode, offer.cascades()), report.encode(offer.line())]
-                curve = offer.curve()
-                busy.news.append(Closed(last, lines, curve.start, curve.width, curve.counts))
-                offer.add(busy.news[-1:])
+            offer = busy.offer
+            if offer.closed is not None:
+                if offer.nodes():
+                    self._offers.rewrite(key, table, expiry.closed_alone)
+                continue
+            taken_back = offer.taken_back(now - self._keeping.logs_ms)
+            if taken_back or busy.has_leftovers:
+                self._offers.rewrite(key, table, expiry.Remains(offer, taken_back).of)
+            elif quiet := offer.quiet(horizons):
+                facts = [fact for stored in self._offers.stored(key, table) for fact in decode_segment(stored)]
+                busy.news.append(expiry.close(offer, quiet, facts, self._place))
                 self._offers.touch(key)
+                self._offers.reload(key, table)
 
     def _take_all(self, of: dict[str, list[OfferFact]], table: Table, emit: Emit) -> None:
         if self.acted is not None:
             self.acted.update(dict.fromkeys(of))
         for key, facts in of.items():
             busy = self._offers.get(key, table)
-            if busy.offer.closed is not None:
-                self._health.expired += len(facts)
-                continue
-            self._take(busy, self._allowed(facts) if self._forgotten else facts, emit)
+            known = self._allowed(facts) if self._suppressed else facts
+            taken = [] if busy.offer.closed is not None else expiry.elsewhere(known, busy.offer.parts)
+            self._health.expired += len(known) - len(taken)
+            if taken:
+                self._take(busy, taken, emit)
             if busy.news:
                 self._offers.touch(key)
 
@@ -166,9 +188,9 @@ class Offers:
                 if isinstance(fact, ActFact) and (fact.offer == offer.id or id(fact) in said):
                     _send_guests(offer, fact, emit)
 
-    def _correct(self, fact: EraseFact | AssignFact, table: Table, emit: Emit) -> None:
+    def _correct(self, fact: EraseFact | AssignFact, table: Table, emit: Emit, now: int) -> None:
         if isinstance(fact, EraseFact):
-            self._erase(fact, table)
+            self._erase(fact, table, now)
         else:
             self._assign(fact, table, emit)
 
@@ -195,14 +217,15 @@ class Offers:
             )
         self._assignments[fact.id] = fact
 
-    def _erase(self, fact: EraseFact, table: Table) -> None:
+    def _erase(self, fact: EraseFact, table: Table, now: int) -> None:
         """Erase an account from every offer. Done again each time: a crash can have lost a part of the last."""
-        assert self._forgotten is not None
-        gone = digest(fact.actor)
-        self._forgotten.add(gone)
-        ledger.forget(table, gone)
-        traces = (fact.actor.encode(), gone.to_bytes(8, "little"))
-        self._offers.erase(table, traces, lambda _, stored: self._nameless(stored))
+        assert self._suppressed is not None
+        self._suppressed.add(fact.actor, table, now)
+        traces = (fact.actor.encode(), pack([fact.actor]))
+        erased = self._offers.erase(table, traces, lambda _, stored: self._nameless(stored))
+        if self.acted is not None:
+            self.acted.update(dict.fromkeys(erased))
+        self.erased_from |= erased
 
     def _nameless(self, stored: bytes) -> bytes:
         return encode_segment(self._allowed(decode_segment(stored)))
@@ -213,43 +236,46 @@ class Offers:
 
     def _without_forgotten(self, fact: OfferFact) -> OfferFact | None:
         """A fact without the accounts that were erased, or None if nothing is left of it."""
-        assert self._forgotten is not None
+        assert self._suppressed is not None
         match fact:
             case ActFact():
-                if fact.actor is not None and digest(fact.actor) in self._forgotten:
+                if fact.actor is not None and fact.actor in self._suppressed:
                     return msgspec.structs.replace(fact, actor=None, followers=None)
             case DeleteFact() | ProfileFact():
-                return None if digest(fact.actor) in self._forgotten else fact
+                return None if fact.actor in self._suppressed else fact
             case TiesFact():
-                if digest(fact.actor) in self._forgotten:
+                if fact.actor in self._suppressed:
                     return None
-                gone = np.array(sorted(self._forgotten), dtype=np.uint64)
                 sides = {
-                    side: who[~np.isin(who, gone)].tobytes()
+                    side: self._suppressed.without(packed)
                     for side in ("follows", "unfollows", "followed_by")
-                    if (packed := getattr(fact, side)) and len(who := np.frombuffer(packed, np.uint64))
+                    if (packed := getattr(fact, side))
                 }
                 return msgspec.structs.replace(fact, **sides)
         return fact
 
     def _read(self, table: Table) -> None:
-        if self._forgotten is None:
-            self._forgotten = ledger.forgotten(table)
+        if self._suppressed is None:
+            self._suppressed = Suppressed(self._keeping.suppression_key, table)
             self._assignments = {}
             for fact in ledger.assignments(table):
                 self._merge_assignment(fact)
             self._assigned = _latest(self._assignments.values())
 
     def _load(self, key: str, segments: list[bytes]) -> _Busy:
+        # A writer that had not heard of an erasure yet may have stored what it knew once more.
+        facts = [fact for stored in segments for fact in decode_segment(stored)]
+        known = self._allowed(facts) if self._suppressed else facts
+        left = expiry.elsewhere(known, {name for fact in known if isinstance(fact, Closed) for name in fact.networks})
         offer = Offer(key)
-        for stored in segments:
-            facts = decode_segment(stored)
-            # A writer that had not heard of an erasure yet may have stored what it knew once more.
-            offer.add(self._allowed(facts) if self._forgotten else facts)
+        offer.add(left)
+        self._place(offer)
+        return _Busy(offer, has_leftovers=len(left) < len(known))
+
+    def _place(self, offer: Offer) -> None:
         for root, assigned in self._assigned.items():
             if offer.rooted_at(root):
                 offer.place(root, assigned)
-        return _Busy(offer)
 
 
 def _send_guests(offer: Offer, fact: ActFact | None, emit: Emit) -> None:
@@ -276,8 +302,3 @@ def _segments(facts: list[OfferFact]) -> list[bytes]:
 
 def _merged(segments: list[bytes]) -> bytes:
     return encode_segment([fact for stored in segments for fact in decode_segment(stored)])
-
-
-def _closed_alone(stored: bytes) -> bytes | None:
-    closed: list[OfferFact] = [fact for fact in decode_segment(stored) if isinstance(fact, Closed)]
-    return encode_segment(closed) if closed else None

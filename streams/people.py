@@ -4,7 +4,8 @@ Keyed by account. Everything an account does goes on to the offer it does it in;
 whenever its ties or profile change, those facts follow. It derives nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, get_args
 
 import msgspec
@@ -23,10 +24,11 @@ from spread.events import (
     Profile,
     Ties,
 )
-from spread.facts import AssignFact, CountsFact, EraseFact, OfferFact, OutcomeFact, act_fact, digest
-from streams import ledger
+from spread.facts import AssignFact, CountsFact, EraseFact, OfferFact, OutcomeFact, act_fact
 from streams.health import Health
+from streams.keeping import FOREVER, Keeping
 from streams.stage import MEMORY, Emit, Kept
+from streams.suppression import Suppressed
 from streams.table import Table
 from streams.topics import OFFER_EVENTS, SOCIAL_EVENTS
 
@@ -39,31 +41,31 @@ class People:
 
     name = "people"
 
-    def __init__(self, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY) -> None:
+    def __init__(self, health: Health, *, keeping: Keeping = FOREVER, memory: int = MEMORY) -> None:
         self._health = health
-        self._retention_ms = retention_ms
+        self._keeping = keeping
         self._accounts = Kept(self._load, _news, _merged, memory)
-        self._forgotten: set[int] | None = None
+        self._suppressed: Suppressed | None = None
 
     def apply(self, batch: Iterable[AnyEvent], table: Table, emit: Emit, now: int) -> None:
         """Take events in and send on what concerns an offer.
 
         `now` in ms: what is older than the retention is left out.
         """
-        horizon = now - self._retention_ms if self._retention_ms is not None else 0
+        horizons = self._keeping.horizons(now)
         health = self._health
-        forgotten = self._read_forgotten(table)
+        suppressed = self._read_suppressed(table)
         for event in batch:
             if event.for_offer is None:
                 health.saw(_KINDS[type(event)], event.network, event.at)
-            if event.at < horizon and not isinstance(event, Forget):
+            if event.at < horizons[event.network] and not isinstance(event, Forget):
                 health.expired += 1
             elif not isinstance(event, _ABOUT_ACCOUNTS):
-                self._pass_on(event, table, emit)
-            elif forgotten and digest(event.actor) in forgotten:
+                self._pass_on(event, table, emit, now)
+            elif suppressed and event.actor in suppressed:
                 _send_nameless(event, emit)
             else:
-                self._take(event, forgotten, table, emit)
+                self._take(event, suppressed, table, emit)
 
     def flush(self, table: Table) -> None:
         """Write what is new to the table."""
@@ -72,18 +74,29 @@ class People:
     def drop(self) -> None:
         """Forget what is in memory; the table is the truth."""
         self._accounts.drop()
-        self._forgotten = None
+        self._suppressed = None
+
+    def take_rewritten(self) -> bool:
+        """Whether anything was erased or has expired since this was last asked."""
+        rewritten, self._accounts.is_rewritten = self._accounts.is_rewritten, False
+        return rewritten
 
     def expire(self, table: Table, now: int) -> None:
-        """Drop acts, ties and profiles older than the retention."""
-        if self._retention_ms is None:
+        """Drop what is older than the retention, acts that were taken back long ago, and who was erased longer ago."""
+        after_ms = self._keeping.suppression_ms
+        if after_ms is None:
             return
-        horizon = now - self._retention_ms
+        self._read_suppressed(table).expire(table, now, after_ms)
+        horizons = self._keeping.horizons(now)
         for key, account in self._accounts.sweep(table):
-            if account.is_older(horizon):
-                self._accounts.rewrite(key, table, lambda stored: _newer(stored, horizon))
+            horizon = horizons[key.partition(":")[0]]
+            taken_back = account.taken_back(now - self._keeping.logs_ms)
+            if taken_back or account.is_older(horizon):
+                is_gone = bool(taken_back) and account.leaves_with(taken_back)
+                newer = partial(_newer, horizon, taken_back)
+                self._accounts.rewrite(key, table, (lambda _: None) if is_gone else newer)
 
-    def _pass_on(self, event: Counts | Outcome | Assign | Gap | Forget, table: Table, emit: Emit) -> None:
+    def _pass_on(self, event: Counts | Outcome | Assign | Gap | Forget, table: Table, emit: Emit, now: int) -> None:
         match event:
             case Counts():
                 emit(OFFER_EVENTS, event.offer, _counts_fact(event))
@@ -93,11 +106,11 @@ class People:
             case Assign():
                 emit(OFFER_EVENTS, None, AssignFact(event.id, event.at, event.root, event.offer))
             case Forget():
-                self._forget(event, table, emit)
+                self._forget(event, table, emit, now)
             case Gap():
                 pass
 
-    def _take(self, event: AnyAct | Delete | Ties | Profile, forgotten: set[int], table: Table, emit: Emit) -> None:
+    def _take(self, event: AnyAct | Delete | Ties | Profile, suppressed: Suppressed, table: Table, emit: Emit) -> None:
         account = self._accounts.get(event.actor, table)
         out: Sequence[tuple[str, OfferFact]]
         if isinstance(event, Act):
@@ -106,7 +119,7 @@ class People:
         elif isinstance(event, Delete):
             new, out = account.take_delete(event)
         elif isinstance(event, Ties):
-            new, out = account.take_ties(_without(event, forgotten) if forgotten else event)
+            new, out = account.take_ties(_without(event, suppressed) if suppressed else event)
         else:
             new, out = account.take_profile(event)
         if new:
@@ -116,7 +129,7 @@ class People:
         for offer, fact in out:
             emit(OFFER_EVENTS, offer, fact)
 
-    def _forget(self, event: Forget, table: Table, emit: Emit) -> None:
+    def _forget(self, event: Forget, table: Table, emit: Emit, now: int) -> None:
         """Erase an account here, and have it erased everywhere.
 
         All of it again each time, since a crash can have lost a part of the last; `for_offer` marks what was sent on.
@@ -124,30 +137,28 @@ class People:
         if event.for_offer is None:
             emit(OFFER_EVENTS, None, EraseFact(event.actor))
             emit(SOCIAL_EVENTS, None, msgspec.structs.replace(event, for_offer=event.actor))
-        forgotten, gone = self._read_forgotten(table), digest(event.actor)
-        if gone in forgotten and event.for_offer is None:
+        suppressed = self._read_suppressed(table)
+        if not suppressed.add(event.actor, table, max(event.at, now)) and event.for_offer is None:
             self._health.duplicates += 1
-        forgotten.add(gone)
-        ledger.forget(table, gone)
         self._accounts.erase(
             table,
             (event.actor.encode(),),
-            lambda key, stored: None if key == event.actor else _nameless(stored, forgotten),
+            lambda key, stored: None if key == event.actor else _nameless(stored, suppressed),
         )
 
     def _load(self, key: str, segments: list[bytes]) -> Account:
         account = Account()
         for stored in segments:
             facts = decode_facts(stored)
-            if self._forgotten:  # a writer that had not heard of an erasure yet may have stored what it knew once more
-                facts.ties = tuple(_without(ties, self._forgotten) for ties in facts.ties)
+            if self._suppressed:  # a writer that had not heard of an erasure yet may have stored what it knew once more
+                facts.ties = tuple(_without(ties, self._suppressed) for ties in facts.ties)
             account.load(facts)
         return account
 
-    def _read_forgotten(self, table: Table) -> set[int]:
-        if self._forgotten is None:
-            self._forgotten = ledger.forgotten(table)
-        return self._forgotten
+    def _read_suppressed(self, table: Table) -> Suppressed:
+        if self._suppressed is None:
+            self._suppressed = Suppressed(self._keeping.suppression_key, table)
+        return self._suppressed
 
 
 def _send_nameless(event: AnyEvent, emit: Emit) -> None:
@@ -158,9 +169,9 @@ def _send_nameless(event: AnyEvent, emit: Emit) -> None:
         emit(OFFER_EVENTS, event.for_offer or event.offer, fact)
 
 
-def _without(ties: Ties, forgotten: set[int]) -> Ties:
+def _without(ties: Ties, suppressed: Suppressed) -> Ties:
     lists = {
-        name: [other for other in listed if digest(other) not in forgotten]
+        name: [other for other in listed if other not in suppressed]
         for name in ("follows", "unfollows", "followed_by")
         if (listed := getattr(ties, name)) is not None
     }
@@ -185,12 +196,12 @@ def _merged(segments: list[bytes]) -> bytes:
     return encode_facts(whole)
 
 
-def _nameless(stored: bytes, forgotten: set[int]) -> bytes:
+def _nameless(stored: bytes, suppressed: Suppressed) -> bytes:
     facts = decode_facts(stored)
-    facts.ties = tuple(_without(ties, forgotten) for ties in facts.ties)
+    facts.ties = tuple(_without(ties, suppressed) for ties in facts.ties)
     return encode_facts(facts)
 
 
-def _newer(stored: bytes, horizon: int) -> bytes | None:
-    facts = decode_facts(stored).since(horizon)
+def _newer(horizon: int, taken_back: Mapping[str, str], stored: bytes) -> bytes | None:
+    facts = decode_facts(stored).since(horizon, taken_back)
     return encode_facts(facts) if facts else None

@@ -8,6 +8,7 @@ from spread.events import AnyEvent
 from spread.facts import Fact
 from streams import heap
 from streams.health import Health
+from streams.keeping import FOREVER, Keeping
 from streams.offers import Offers
 from streams.people import People
 from streams.stage import MEMORY
@@ -19,12 +20,12 @@ class Pipeline:
     """PEOPLE and OFFERS as one partition."""
 
     def __init__(
-        self, people: Table, offers: Table, health: Health, *, retention_ms: int | None = None, memory: int = MEMORY
+        self, people: Table, offers: Table, health: Health, *, keeping: Keeping = FOREVER, memory: int = MEMORY
     ) -> None:
         self.health = health
         self.people_table, self.offers_table = people, offers
-        self.people = People(health, retention_ms=retention_ms, memory=memory)
-        self.offers = Offers(health, retention_ms=retention_ms, memory=memory)
+        self.people = People(health, keeping=keeping, memory=memory)
+        self.offers = Offers(health, keeping=keeping, memory=memory)
 
     @heap.growing()
     def feed(self, events: Sequence[AnyEvent], now: int) -> None:

@@ -59,6 +59,8 @@ class Kept(Generic[K]):
         self._all_here: bool | None = None
         """Whether nothing is stored that is not in memory, so that a new key need not be looked up."""
         self._touched: list[_Held[K]] = []
+        self.is_rewritten = True
+        """Whether rows may have been overwritten or deleted that are to leave the disk: for one who sees to it."""
 
     @property
     def is_full(self) -> bool:
@@ -123,26 +125,41 @@ class Kept(Generic[K]):
                 self.flush(table)
         self.flush(table)
 
-    def erase(self, table: Table, traces: tuple[bytes, ...], change: Callable[[str, bytes], bytes | None]) -> None:
+    def erase(self, table: Table, traces: tuple[bytes, ...], change: Callable[[str, bytes], bytes | None]) -> set[str]:
         """Change every row with one of these byte strings in it, superseded ones and a crash's leftovers included.
 
-        `change` is told the key and the segment, and gives what is to stand there, or None if the row must go.
+        `change` is told the key and the segment, and gives what is to stand there, or None if the row must go. The
+        keys of those rows.
         """
         self.flush(table)
+        erased = set()
         for row in [row for row in _rows(table) if any(trace in row or trace in table[row] for trace in traces)]:
             key = key_of(row)
+            erased.add(key)
             stored = change(key, table[row])
             if stored is None:
                 del table[row]
             else:
                 table[row] = stored
             self._let_go(key)
+            self.is_rewritten = True
+        return erased
 
     def rewrite(self, key: str, table: Table, change: Callable[[bytes], bytes | None]) -> None:
         """Change what is stored of a key, segment by segment; the object is made of it again when it is asked for."""
         segments = Segments(key)
         segments.load(table)
         segments.rewrite(table, change)
+        self._let_go(key)
+        self.is_rewritten = True
+
+    def stored(self, key: str, table: Table) -> list[bytes]:
+        """The segments of a key."""
+        return Segments(key).load(table)
+
+    def reload(self, key: str, table: Table) -> None:
+        """Store what is new of a key, and make its object anew when it is asked for."""
+        self.flush(table)
         self._let_go(key)
 
     def drop(self) -> None:

@@ -150,6 +150,11 @@ class State:
             self._connection.executemany(upsert, positions.items())
             self._connection.execute("COMMIT")
 
+    def settle(self) -> None:
+        """Let what was overwritten go from the log beside the file too, unless another process is just reading it."""
+        with self.trouble():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def nbytes(self) -> int:
         """Bytes of the database."""
         pages, size = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))

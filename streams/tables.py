@@ -4,6 +4,7 @@ Faust recovers them from their changelogs and opens and closes them in rebalance
 way (see `streams.rows`), since Faust's own would let the local store run ahead of the broker.
 """
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -16,14 +17,11 @@ from faust.types import TP, EventT, StoreT
 from streams.clock import wall_clock
 from streams.rows import Changes, Store
 from streams.table import SUFFIX, MemoryTable
-from streams.topics import DELETIONS_MS
 
 _BUFFER_BYTES: Final = 8 * 2**20
 """Of each of the two buffers in which a partition gathers writes."""
 CURRENT_AT: Final = b"__ricochet\0current-at__"
 """The row that says when a partition on disk was last known to be as its changelog was (ms)."""
-_OLD_MS: Final = DELETIONS_MS // 2
-"""So long after that it is an old copy. The rest of the time is for reading what it lacks."""
 _OPEN_FILES: Final = 64
 """That a partition has open at a time, at most."""
 
@@ -32,9 +30,11 @@ class RowsTable(faust.Table[bytes, bytes]):
     """A table of raw rows. Its partitions share `cache` bytes of what was read from disk.
 
     Without any cache it is in memory and keeps nothing on disk, so that each start reads the whole changelog.
+    `deletions_ms`: so long at least the changelog tells that a row was deleted. A copy on disk counts as old after half
+    of it; the other half is for reading what it lacks.
     """
 
-    def __init__(self, app: faust.App, name: str, partitions: int, *, cache: int | None) -> None:
+    def __init__(self, app: faust.App, name: str, partitions: int, *, cache: int | None, deletions_ms: int) -> None:
         super().__init__(
             app,
             name=name,
@@ -45,11 +45,22 @@ class RowsTable(faust.Table[bytes, bytes]):
             options=None if cache is None else _bounded(cache // partitions),
         )
         self._in_memory = cache is None
+        self.old_ms = deletions_ms // 2
 
     def partition(self, number: int) -> Store:
         """The store of a partition."""
         store: Any = self.data
         return store.partition(number) if isinstance(store, MemoryStore) else _OnDisk(store, number)
+
+    async def compact(self, number: int) -> None:
+        """Have what was overwritten and deleted leave the files of a partition; its writes go on."""
+        store: Any = self.data
+        await asyncio.to_thread(store.compact, number)
+
+    def reopen(self, number: int) -> None:
+        """Let go of the files that a compaction has replaced. For who has the partition now."""
+        store: Any = self.data
+        store.reopen(number)
 
     def _new_store(self) -> StoreT[Any, Any]:
         kind, url = (MemoryStore, "memory://") if self._in_memory else (DiskStore, "rocksdb:")
@@ -67,11 +78,27 @@ class DiskStore(rocksdb.Store):
     def _open_for_partition(self, partition: int) -> Any:
         database = super()._open_for_partition(partition)
         current_at = int(database.get(CURRENT_AT) or 0)
-        if database.get(self.offset_key) is None or wall_clock() - current_at < _OLD_MS:
+        table: Any = self.table
+        if database.get(self.offset_key) is None or wall_clock() - current_at < table.old_ms:
             return database
         database.close()
         shutil.rmtree(self.partition_path(partition))
         return super()._open_for_partition(partition)
+
+    def compact(self, partition: int) -> None:
+        """Have what was overwritten and deleted leave the files of a partition. Takes a while, in any thread."""
+        options = rocksdict.CompactOptions()
+        options.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force())
+        database: Any = self._db_for_partition(partition)
+        database.flush()
+        database.compact_range(None, None, options)
+
+    def reopen(self, partition: int) -> None:
+        """Let go of the files that a compaction has replaced, and of the log of which keys were in them."""
+        database: Any = self._dbs.pop(partition)
+        database.put(CURRENT_AT, b"%d" % wall_clock())  # it is this worker's, so it is as its changelog
+        database.close()
+        self._db_for_partition(partition)
 
 
 class MemoryStore(memory.Store[bytes, bytes]):
@@ -100,6 +127,12 @@ class MemoryStore(memory.Store[bytes, bytes]):
         for tp in revoked | newly_assigned:
             if tp.topic in self.table.changelog_topic.topics:
                 self._partitions.pop(tp.partition, None)
+
+    def compact(self, partition: int) -> None:
+        """Nothing of it lasts."""
+
+    def reopen(self, partition: int) -> None:
+        """Nothing of it lasts."""
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Nothing to be done."""

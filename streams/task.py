@@ -15,17 +15,19 @@ from spread.registry import JobOffer
 from spread.thresholds import DEFAULTS, Thresholds
 from streams import wire
 from streams.health import Health
+from streams.keeping import Keeping
 from streams.letters import letter
 from streams.offers import Offers
 from streams.outbox import Message, Outbox
 from streams.people import People
 from streams.rows import Changes, PartitionRows
 from streams.snapshots import Due, snapshot
-from streams.table import Table
-from streams.topics import ALERTS, OFFER_EVENTS, REJECTED, SOCIAL_EVENTS, SPREAD
+from streams.table import SUFFIX, Table
+from streams.topics import ALERTS, OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, REJECTED, SOCIAL_EVENTS, SPREAD
 from streams.watch import Watch
 
 HOUR_MS: Final = 3_600_000
+_BEAT: Final = b"\0beat" + bytes(SUFFIX)
 
 
 class Stage(Protocol):
@@ -39,6 +41,10 @@ class Stage(Protocol):
 
     def expire(self, table: Table, now: int) -> None:
         """Obey the retention."""
+        ...
+
+    def take_rewritten(self) -> bool:
+        """Whether anything was erased or has expired since this was last asked."""
         ...
 
 
@@ -64,6 +70,7 @@ class Task:
     """What both stages have in common. Not thread-safe."""
 
     topic: str
+    table: str
     stage: Stage
 
     def __init__(
@@ -108,6 +115,10 @@ class Task:
             self._expired_at = now
             self.stage.expire(self.rows, now)
 
+    def beat(self, wall: int) -> None:
+        """Have something written to the changelog, so that Kafka closes and compacts its segments."""
+        self.rows[_BEAT] = b"%d" % wall
+
     def flush(self) -> Flush:
         """Everything new. No other flush before `done`."""
         self.stage.flush(self.rows)
@@ -136,11 +147,11 @@ class Task:
 class PeopleTask(Task):
     """PEOPLE on a partition of `social-events`."""
 
-    topic = SOCIAL_EVENTS
+    topic, table = SOCIAL_EVENTS, PEOPLE_TABLE
 
-    def __init__(self, *args: Any, retention_ms: int | None, memory: int) -> None:
+    def __init__(self, *args: Any, keeping: Keeping, memory: int) -> None:
         super().__init__(*args)
-        self._people = self.stage = People(self._health, retention_ms=retention_ms, memory=memory)
+        self._people = self.stage = People(self._health, keeping=keeping, memory=memory)
 
     def _apply(self, message: Incoming, wall: int) -> None:
         results = decode_from_stage(message.value) if message.from_stage else decode(message.value, message.recorded_at)
@@ -176,19 +187,19 @@ class PeopleTask(Task):
 class OffersTask(Task):
     """OFFERS on a partition of `offer-events`."""
 
-    topic = OFFER_EVENTS
+    topic, table = OFFER_EVENTS, OFFERS_TABLE
     stage: Offers
 
     def __init__(
         self,
         *args: Any,
-        retention_ms: int | None,
+        keeping: Keeping,
         memory: int,
         about: Callable[[str], JobOffer] = JobOffer.unknown,
         thresholds: Thresholds = DEFAULTS,
     ) -> None:
         super().__init__(*args)
-        self.stage = Offers(self._health, retention_ms=retention_ms, memory=memory)
+        self.stage = Offers(self._health, keeping=keeping, memory=memory)
         self.snapshots = Due()
         self.watch = Watch(self.stage, about, thresholds)
 
@@ -225,3 +236,4 @@ class OffersTask(Task):
         self.snapshots.touch(offer for offer, _ in pairs if offer is not None)
         with self._health.timed(self.stage.name):
             self.stage.apply(pairs, self.rows, self._outbox.emit, self._now(wall))
+        self.snapshots.touch(self.stage.erased_from)

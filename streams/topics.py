@@ -1,8 +1,12 @@
 """The topics (contract v1, section 3), declared once: their names, keys, partitions, and how long they keep what.
 
 What must be read together has the same partitions: `offers`, `spread` and `alerts` go with `offer-events`, and each
-table's changelog with the events that change the table. Compaction is how an erased row leaves a disk, so it must
-not wait for long: a row is gone about two days after it was deleted, if its partition is still written to.
+table's changelog with the events that change the table.
+
+Compaction is how an erased row leaves Kafka. Of `erasure_ms`, the longest that it may take, a fourteenth is the *step*:
+a segment is written to for one step, and a worker writes to each partition once a step, so it is closed after two; it
+is compacted four steps after its first record, which takes the row away; what says that the row was deleted stays four
+steps more, and goes with the next compaction, which comes within six.
 """
 
 from collections.abc import Mapping
@@ -21,9 +25,8 @@ REJECTED: Final = "rejected"
 PEOPLE_TABLE: Final = "people"
 OFFERS_TABLE: Final = "offers"
 
-DELETIONS_MS: Final = DAY_MS
-"""So long at least a changelog tells that a row was deleted; who read it last before that would not learn of it."""
 _HOUR_MS: Final = 3_600_000
+_STEPS: Final = 14
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,23 @@ class Layout:
     replication: int = 1
     event_retention_ms: int = 7 * DAY_MS
     alert_retention_ms: int = 90 * DAY_MS
+    erasure_ms: int = 84 * _HOUR_MS
+    """So long at most a changelog, or a worker's disk, still holds a row that was erased."""
+
+    @property
+    def step_ms(self) -> int:
+        """The step of compaction."""
+        return self.erasure_ms // _STEPS
+
+    @property
+    def deletions_ms(self) -> int:
+        """So long at least a changelog tells that a row was deleted; who read it last before would not learn of it."""
+        return 4 * self.step_ms
+
+    @property
+    def logs_ms(self) -> int:
+        """So long at most a message of the stages can be read again; the last part is Kafka's own delay."""
+        return self.event_retention_ms + min(self.event_retention_ms, DAY_MS) + DAY_MS
 
     @property
     def app(self) -> str:
@@ -83,13 +103,13 @@ def topics(layout: Layout) -> list[Topic]:
 
     return [
         topic(layout.name(SOCIAL_EVENTS), "account", social, _kept_for(events)),
-        topic(layout.name(OFFERS), "offer", offers, _compacted()),
+        topic(layout.name(OFFERS), "offer", offers, _compacted(layout)),
         topic(layout.name(OFFER_EVENTS), "offer", offers, _kept_for(events)),
-        topic(layout.name(SPREAD), "offer", offers, _compacted()),
+        topic(layout.name(SPREAD), "offer", offers, _compacted(layout)),
         topic(layout.name(ALERTS), "offer", offers, _kept_for(layout.alert_retention_ms)),
         topic(layout.name(REJECTED), "as it came", 1, _kept_for(events)),
-        topic(layout.changelog(PEOPLE_TABLE), "row", social, _compacted()),
-        topic(layout.changelog(OFFERS_TABLE), "row", offers, _compacted()),
+        topic(layout.changelog(PEOPLE_TABLE), "row", social, _compacted(layout)),
+        topic(layout.changelog(OFFERS_TABLE), "row", offers, _compacted(layout)),
     ]
 
 
@@ -98,11 +118,11 @@ def _kept_for(ms: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(ms), "segment.ms": str(min(ms, DAY_MS))}
 
 
-def _compacted() -> dict[str, str]:
+def _compacted(layout: Layout) -> dict[str, str]:
     # The segment that is written to is never compacted, so it must be a short one.
     return {
         "cleanup.policy": "compact",
-        "segment.ms": str(6 * _HOUR_MS),
-        "max.compaction.lag.ms": str(DAY_MS),
-        "delete.retention.ms": str(DELETIONS_MS),
+        "segment.ms": str(layout.step_ms),
+        "max.compaction.lag.ms": str(4 * layout.step_ms),
+        "delete.retention.ms": str(layout.deletions_ms),
     }

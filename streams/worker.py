@@ -24,6 +24,7 @@ from spread.thresholds import DEFAULTS, Thresholds
 from streams import heap, wire
 from streams.clock import wall_clock
 from streams.health import Health
+from streams.keeping import Keeping
 from streams.membership import Membership
 from streams.reading import Reading
 from streams.rows import PartitionRows
@@ -64,7 +65,7 @@ class WorkerSettings:
     """The name of its static membership: another worker with the same one fences it."""
     url: str
     """Where it answers."""
-    retention_ms: int | None
+    keeping: Keeping
     memory: int
     """Bytes of objects that a stage keeps at hand, about; RocksDB's cache is a third more."""
     in_memory: bool = False
@@ -99,9 +100,9 @@ class Worker:
         self.app.on_partitions_revoked.connect(self._forget_tasks)
         self.app.on_partitions_assigned.connect(self._forget_tasks)
         self.app.on_rebalance_complete.connect(self._begin)
-        layout = settings.layout
+        layout, cache = settings.layout, None if settings.in_memory else settings.memory // 3
         self._tables = {
-            name: RowsTable(self.app, name, partitions, cache=None if settings.in_memory else settings.memory // 3)
+            name: RowsTable(self.app, name, partitions, cache=cache, deletions_ms=layout.deletions_ms)
             for name, partitions in (
                 (PEOPLE_TABLE, layout.social_partitions),
                 (OFFERS_TABLE, layout.offer_partitions),
@@ -131,6 +132,7 @@ class Worker:
         await self.app.start()
         ends: tuple[asyncio.Task[Any], ...] = (
             asyncio.create_task(self._flush_on()),
+            asyncio.create_task(self._settle_on()),
             asyncio.create_task(self._reading.look_on()),
             asyncio.create_task(self.app.wait_until_stopped()),
             asyncio.create_task(stop.wait()),
@@ -285,8 +287,8 @@ class Worker:
             return  # it was the end of a recovery that another rebalance has overtaken
         social, offers = layout.name(SOCIAL_EVENTS), layout.name(OFFER_EVENTS)
         mine = sorted(tp for tp in self.app.assignor.assigned_actives() if tp.topic in (social, offers))
-        self._people = {n: self._task(PeopleTask, PEOPLE_TABLE, n) for topic, n in mine if topic == social}
-        self._offers = {n: self._task(OffersTask, OFFERS_TABLE, n) for topic, n in mine if topic == offers}
+        self._people = {n: self._task(PeopleTask, n) for topic, n in mine if topic == social}
+        self._offers = {n: self._task(OffersTask, n) for topic, n in mine if topic == offers}
         for task in self.tasks:
             task.recorded_at, task.took_at = wall_clock(), time.monotonic()
         for task in self._offers.values():
@@ -335,17 +337,17 @@ class Worker:
     def _task_of(self, offer: str) -> OffersTask | None:
         return self._offers.get(partition(offer, self.settings.layout.offer_partitions))
 
-    def _task(self, kind: type[Any], table: str, number: int) -> Any:
+    def _task(self, kind: type[Any], number: int) -> Any:
         layout, settings = self.settings.layout, self.settings
         partitions = {SOCIAL_EVENTS: layout.social_partitions, OFFER_EVENTS: layout.offer_partitions}
-        rows = PartitionRows(self._tables[table].partition(number))
+        rows = PartitionRows(self._tables[kind.table].partition(number))
         shared = (number, rows, partitions, self.health, settings.hash)
         memory = settings.memory // partitions[kind.topic]
         if kind is PeopleTask:
-            return PeopleTask(*shared, retention_ms=settings.retention_ms, memory=memory)
+            return PeopleTask(*shared, keeping=settings.keeping, memory=memory)
         return OffersTask(
             *shared,
-            retention_ms=settings.retention_ms,
+            keeping=settings.keeping,
             memory=memory,
             about=settings.about,
             thresholds=settings.thresholds,
@@ -358,10 +360,26 @@ class Worker:
             await self.flush()
             await self._reading.ask_again(time.monotonic())
 
+    async def _settle_on(self) -> None:
+        """Once a step, let what was erased leave the changelogs and this machine's disk."""
+        while True:
+            await asyncio.sleep(self.settings.layout.step_ms / 1000)
+            tasks, generation = [*self.tasks], self._generation
+            rewritten = [task for task in tasks if task.stage.take_rewritten()]
+            for task in tasks:
+                task.beat(wall_clock())
+            await self.flush()
+            for task in rewritten:
+                table = self._tables[task.table]
+                if generation == self._generation:
+                    await table.compact(task.number)
+                async with self._flushing:
+                    if generation == self._generation:
+                        table.reopen(task.number)
+
     async def _send(self, task: Task, flush: Flush) -> tuple[list[tuple[int, Any]], list[Any]]:
         layout, producer = self.settings.layout, self.app.producer
-        table = PEOPLE_TABLE if isinstance(task, PeopleTask) else OFFERS_TABLE
-        changelog = layout.changelog(table)
+        changelog = layout.changelog(task.table)
         rows = await send_rows(self.app, changelog, task.number, flush.rows)
         others = [
             await producer.send(layout.name(m.topic), m.key, m.value, m.partition, None, m.headers)

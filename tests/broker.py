@@ -83,6 +83,8 @@ group.min.session.timeout.ms=1000
 log.index.size.max.bytes=1048576
 log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.backoff.ms=500
+log.retention.check.interval.ms=1000
+log.segment.delete.delay.ms=1000
 """
 
 

@@ -14,6 +14,7 @@ from spread import report
 from spread.events import AnyEvent, Rejected, decode
 from spread.offer import Offer
 from streams.health import Health
+from streams.keeping import Keeping
 from streams.pipeline import Pipeline
 from streams.stage import MEMORY
 from streams.table import MemoryTable, Table, group_of
@@ -21,6 +22,7 @@ from tests.oracle import NAMING_AN_OFFER, answer
 from tests.worlds import NOON, Event
 
 LATER = NOON + 3_600_000
+YEAR = 365 * 86_400_000
 """A moment after everything that happens in a world."""
 
 Lines = list[dict[str, Any]]
@@ -66,8 +68,7 @@ def decoded(events: Iterable[Event]) -> list[AnyEvent]:
 
 def report_of(offer: Offer) -> Report:
     """Ask one offer for its report."""
-    lines = [*map(report.encode, offer.cascades()), report.encode(offer.line())]
-    return Report(sorted(lines), sorted(map(report.encode, offer.edges())))
+    return Report(sorted(offer.report_lines()), sorted(map(report.encode, offer.edges())))
 
 
 def question(offer: Offer) -> None:
@@ -86,13 +87,15 @@ class Drive:
         offers: Table | None = None,
         *,
         retention_ms: int | None = None,
+        keeping: Keeping | None = None,
         memory: int = MEMORY,
     ) -> None:
         self.people: Table = MemoryTable() if people is None else people
         self.offers: Table = MemoryTable() if offers is None else offers
-        self._retention_ms, self._memory = retention_ms, memory
+        self._memory = memory
+        self._keeping = keeping or Keeping(retention_ms, logs_ms=YEAR, suppression_key=b"a key of sixteen")
         self.health = Health()
-        self.pipeline = Pipeline(self.people, self.offers, self.health, retention_ms=retention_ms, memory=memory)
+        self.pipeline = Pipeline(self.people, self.offers, self.health, keeping=self._keeping, memory=memory)
 
     def feed(self, events: Iterable[Event], now: int = LATER) -> None:
         """Take events in as one batch."""
@@ -114,7 +117,7 @@ class Drive:
 
     def again(self) -> Drive:
         """Start over on the same tables; what was not flushed is lost."""
-        return Drive(self.people, self.offers, retention_ms=self._retention_ms, memory=self._memory)
+        return Drive(self.people, self.offers, keeping=self._keeping, memory=self._memory)
 
 
 def run(events: Sequence[Event]) -> Report:

@@ -131,7 +131,7 @@ class Engine:
     """Events on the whole way: read, hashed, encoded, taken in, asked for; what is refused becomes a dead letter."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._engine = Embedded(retention_ms=None)
+        self._engine = Embedded()
         stack.callback(self.close)
         self._n = 0
         self._waiting: list[AnyEvent] = []
@@ -158,7 +158,7 @@ class Engine:
         if self._n % ENGINE == 0:
             self._ask()
             self._engine.close()
-            self._engine = Embedded(retention_ms=None)
+            self._engine = Embedded()
 
     def _ask(self) -> None:
         view = View(self._engine)

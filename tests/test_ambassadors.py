@@ -110,7 +110,13 @@ def test_an_offer_names_ambassadors_alone(tmp_path: Path) -> None:
         ]
         assert "x:ana" not in detail.text
         assert "x:4" not in detail.text
-        assert "Ana" not in child.get("/metrics").text + child.get("/offers").text + child.get("/offers/o/edges").text
+        assert (
+            "Ana"
+            not in child.get("/metrics").text
+            + child.get("/offers").text
+            + child.get("/alerts").text
+            + child.get("/offers/o/edges").text
+        )
         path.write_text("account,name,consented\n")
         assert [one["name"] for one in child.offer("o").json()["passed_on"]] == [None] * 3
         assert child.end() == 0

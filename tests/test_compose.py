@@ -139,15 +139,18 @@ def test_the_web_token_is_a_secret_of_who_answers_and_who_asks() -> None:
     assert "secrets/web.token" in (ROOT / "docs/operations.md").read_text()
 
 
-def test_the_hash_key_is_a_secret_of_the_workers() -> None:
-    """The key is a file beside the compose file, mounted for those alone who hash, where their setting names it."""
+@pytest.mark.parametrize(
+    ("place", "name", "holding"), [(0, "hash", ["worker", "connector"]), (1, "suppression", ["worker"])]
+)
+def test_keys_are_secrets_of_who_needs_them(place: int, name: str, holding: list[str]) -> None:
+    """A key is a file beside the compose file, mounted for those alone who use it, where their setting names it."""
     whole = compose({"GRAFANA_ADMIN_PASSWORD": "some"})
-    assert whole["secrets"]["hash-key"] == {"file": "./secrets/hash.key"}
-    holders = [name for name, service in whole["services"].items() if "hash-key" in service.get("secrets", ())]
-    assert holders == ["worker", "connector"]
+    assert whole["secrets"][f"{name}-key"] == {"file": f"./secrets/{name}.key"}
+    holders = [one for one, service in whole["services"].items() if f"{name}-key" in service.get("secrets", ())]
+    assert holders == holding
     worker = whole["services"]["worker"]
-    assert worker["environment"][f"{PREFIX}HASH_KEY_FILE"] == f"/run/secrets/{worker['secrets'][0]}"
-    assert "secrets/hash.key" in (ROOT / "docs/operations.md").read_text()
+    assert worker["environment"][f"{PREFIX}{name.upper()}_KEY_FILE"] == f"/run/secrets/{worker['secrets'][place]}"
+    assert f"secrets/{name}.key" in (ROOT / "docs/operations.md").read_text()
 
 
 def test_what_alertmanager_is_not_told_is_empty() -> None:
@@ -188,7 +191,8 @@ def test_every_setting_of_a_container_can_be_given() -> None:
     passed = {
         name.removeprefix(PREFIX).lower() for name in (*services()["worker"]["environment"], *image_environment())
     }
-    embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"hash_key", "web_token", "connectors"}
+    embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"connectors"}
+    in_files |= {"hash_key", "suppression_key", "web_token"}
     by_compose = {"advertise", "receiver_port"}
     elsewhere = embedded | by_option | in_files | by_compose
     assert Settings.model_fields.keys() - passed == elsewhere
@@ -299,6 +303,7 @@ def furnish(folder: Path, jetstream: Jetstream) -> None:
     """Lay down what docs/operations.md has an employer lay down beside the compose file."""
     (folder / "secrets").mkdir()
     (folder / "secrets/hash.key").write_text("a key of nobody else\n")
+    (folder / "secrets/suppression.key").write_text("another key of it\n")
     (folder / "secrets/web.token").write_text(f"{TOKEN}\n")
     (folder / "config").mkdir()
     (folder / "config/ambassadors.csv").write_text("account,name,consented\nx:7,Ana,2026-09-01\n")

@@ -123,7 +123,7 @@ def test_the_engine_forgets_what_was_and_what_comes(folder: Path) -> None:
     good("forget", "x:2", cwd=folder, env=HASHED)
     assert living(folder) == 2
     (folder / "late.jsonl").write_bytes(share(4, actor="x:2") + share(5))
-    good("replay", "late.jsonl", "more.jsonl", "--state", "ricochet.state", cwd=folder)
+    good("replay", "late.jsonl", "more.jsonl", "--state", "ricochet.state", cwd=folder, env=HASHED)
     assert living(folder) == 3
 
 

@@ -107,6 +107,22 @@ def test_another_process_may_forget(path: Path) -> None:
         assert running.cursor == "one"
 
 
+def kept(path: Path) -> bytes:
+    """Read the bytes of a journal and of what lies beside it."""
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+def test_who_a_page_forgets_leaves_the_log_too(path: Path) -> None:
+    """Once the page is saved, neither the file nor the log beside it has a byte of the account's name."""
+    with Journal(path) as journal:
+        journal.note(SHARE)
+        journal.save(journal.turn("one", 1))
+        assert b"x:ana" in kept(path)
+        journal.note_forgotten("x:ana")
+        journal.save(journal.turn("two", 2))
+        assert b"x:ana" not in kept(path)
+
+
 def test_forgetting_is_part_of_a_page(path: Path) -> None:
     """An account that the network says is gone is gone for the pages behind, and for good once the page is saved."""
     with Journal(path) as journal:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,15 @@ def test_worth_only_grows(rank: int, followers: int, has_parent: bool) -> None:
     """One follower more never makes a look-up worth less, nor does one sharer less before."""
     one = Candidate("x:a", "x:1", rank, has_parent, followers)
     assert worth(one._replace(followers=followers + 1)) >= worth(one) > worth(one._replace(rank=rank + 1))
+
+
+def test_who_shared_long_ago_is_forgotten(tmp_path: Path) -> None:
+    """Whoever has not shared for the retention goes when another shares; who shared again since stays."""
+    with closing(Lookups(tmp_path / "kept", WEEK_MS, retention_ms=DAY_MS)) as lookups:
+        lookups.saw([share(1), share(2)])
+        lookups.saw([msgspec.structs.replace(share(2), id="x:again", at=NOW + DAY_MS)])
+        lookups.saw([msgspec.structs.replace(share(3), at=NOW + DAY_MS + 10)])
+        assert lookups.accounts() == {"x:a2", "x:a3"}
 
 
 def test_who_shared_is_known_again(lookups: Lookups, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ricochet.simulator import Arrival, simulate
 from ricochet.view import View
 from spread.registry import JobOffer
 from streams.embedded import Embedded
+from streams.keeping import Keeping
 from tests.crowd import NOON, crowd
 from tests.drive import decoded
 from tests.processes import Samples, samples
@@ -47,7 +48,7 @@ class Scraped:
     """An engine in memory with its metrics, at a clock of its own."""
 
     def __init__(self, shown: int = 50, retention_ms: int | None = None) -> None:
-        self.engine = Embedded(retention_ms=retention_ms)
+        self.engine = Embedded(keeping=Keeping(retention_ms))
         self.now = NOON + MINUTE
         self.jobs: dict[str, JobOffer] = {}
         self.view = View(self.engine, self.jobs, lambda: self.now)

@@ -21,6 +21,7 @@ from ricochet.cli import main, ricochet
 from ricochet.errors import RicochetError
 from ricochet.kafka_cli import topics
 from ricochet.settings import FILE_VARIABLE, PREFIX, Settings, load
+from spread.events import DAY_MS
 from spread.thresholds import Thresholds
 from tests.processes import Ended, ended, environment, started
 
@@ -35,6 +36,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "web_token_file": ('"web.token"', "web.token"),
     "port": ("4321", "4321"),
     "retention_days": ("30", "30"),
+    "network_retention_days": ("{ x = 7, bluesky = 90 }", "x=7, linkedin=30, facebook=90, threads=90, bluesky=90"),
     "offers_shown": ("7", "7"),
     "kafka": ('"broker-1:9092,broker-2:9092"', "broker-1:9092,broker-2:9092"),
     "kafka_options": ('{ security_protocol = "SSL" }', "security_protocol=SSL"),
@@ -44,6 +46,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "replication": ("3", "3"),
     "event_retention_days": ("3", "3"),
     "alert_retention_days": ("10", "10"),
+    "erasure_hours": ("42.0", "42.0"),
     "data": ('"tables"', "tables"),
     "worker_port": ("9000", "9000"),
     "advertise": ('"http://w1:8780"', "http://w1:8780"),
@@ -52,6 +55,8 @@ VALUES: dict[str, tuple[str, str]] = {
     "stalled_seconds": ("20", "20"),
     "hash_key": ('"0123456789abcdef"', "**********"),
     "hash_key_file": ('"hash.key"', "hash.key"),
+    "suppression_key": ('"fedcba9876543210"', "**********"),
+    "suppression_key_file": ('"suppression.key"', "suppression.key"),
     "own": ('["x:acme", "x:1"]', "x:acme, x:1"),
     "private_hosts": ('["jobs.intranet"]', "jobs.intranet"),
     "thresholds": ("{ viral_shares = 50 }", "viral_shares=50"),
@@ -117,8 +122,8 @@ def in_environment(name: str) -> str:
     value = VALUES[name][0]
     if "=" not in value:
         return value.strip('"')
-    for key in ("security_protocol", "nobody", "viral_shares"):
-        value = value.replace(key, f'"{key}"')
+    for key in ("security_protocol", "nobody", "viral_shares", "x", "bluesky"):
+        value = re.sub(rf"(?<=[{{ ]){key}(?= =)", f'"{key}"', value)
     return value.replace(" = ", ": ")
 
 
@@ -286,6 +291,32 @@ def test_the_hash_key_stands_in_a_setting_or_in_a_file(tmp_path: Path, monkeypat
         _ = load(hash_key_file=tmp_path / "none").hashing
     with pytest.raises(RicochetError, match="at least 16"):
         _ = load(hash_key_file=tmp_path / "short").hashing
+
+
+def test_erased_accounts_are_remembered_under_a_key_of_its_own(tmp_path: Path) -> None:
+    """It is a secret as the hash key is; without one it follows from the hash key, and is not that itself."""
+    (tmp_path / "key").write_text("fedcba9876543210\n")
+    own = load(suppression_key="fedcba9876543210").keeping.suppression_key
+    assert load(suppression_key_file=tmp_path / "key").keeping.suppression_key == own == b"fedcba9876543210"
+    hashed = load(hash_key="0123456789abcdef")
+    assert hashed.keeping.suppression_key not in (b"", own, b"0123456789abcdef")
+    assert hashed.keeping_all.suppression_key == hashed.keeping.suppression_key
+    assert load(hash_key="0123456789abcdef", suppression_key="fedcba9876543210").keeping.suppression_key == own
+    with pytest.raises(RicochetError, match="one of them"):
+        _ = load(suppression_key_file=tmp_path / "key", suppression_key="fedcba9876543210").keeping
+    with pytest.raises(RicochetError, match="setting suppression_key"):
+        load(suppression_key="short")
+
+
+def test_a_network_keeps_no_longer_than_all() -> None:
+    """Days of a network count where they are fewer; the defaults stand for those that are not named."""
+    keeping = load(retention_days=60, network_retention_days={"x": 7, "bluesky": 90}).keeping
+    days = {
+        network: (keeping.of(network) or 0) // DAY_MS for network in ("x", "bluesky", "linkedin", "threads", "other")
+    }
+    assert days == {"x": 7, "bluesky": 60, "linkedin": 30, "threads": 60, "other": 60}
+    with pytest.raises(RicochetError, match=r"network_retention_days\.x"):
+        load(network_retention_days={"x": 0})
 
 
 def test_wrong_settings_are_one_line_whatever_the_command(here: Here, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from spread.facts import ENCODING, SHARE, ActFact, NewerEncoding
 from streams import wire
 from streams.health import Health
+from streams.keeping import FOREVER
 from streams.rows import Changes, PartitionRows
 from streams.table import MemoryTable
 from streams.task import Incoming, OffersTask
@@ -30,7 +31,7 @@ def test_what_can_not_be_taken_in_is_not_acknowledged() -> None:
     """A message of a newer version raises, and no flush after it acknowledges it; those before it are acknowledged."""
     acknowledged: list[int] = []
     partitions = {SOCIAL_EVENTS: 1, OFFER_EVENTS: 1}
-    task = OffersTask(0, PartitionRows(Rows()), partitions, Health(), str, retention_ms=None, memory=2**20)
+    task = OffersTask(0, PartitionRows(Rows()), partitions, Health(), str, keeping=FOREVER, memory=2**20)
     fact = ActFact("x:2", SHARE, "x", 1, "x:a", "offer", "x:1")
     good = wire.envelope([wire.pair("offer", fact)])
     newer = msgspec.msgpack.encode([ENCODING + 1, []])

@@ -10,7 +10,7 @@ from pathlib import Path
 import rocksdict
 
 from streams.tables import CURRENT_AT
-from streams.topics import DELETIONS_MS
+from streams.topics import Layout
 from tests.crowd import crowd
 from tests.faults.story import Story
 
@@ -51,7 +51,7 @@ def of_weeks_ago(place: Path) -> None:
     """Make the tables of a place old, and put a row into each that was deleted since."""
     for table in tables(place):
         at = int(table[CURRENT_AT] or 0)
-        table[CURRENT_AT] = b"%d" % (at - 14 * DELETIONS_MS)
+        table[CURRENT_AT] = b"%d" % (at - 14 * Layout().deletions_ms)
         table[GHOST] = b"what was erased"
 
 
