@@ -27,7 +27,7 @@ from spread.facts import (
 from spread.offer import Offer
 from streams import expiry, heap, ledger
 from streams.health import Health
-from streams.keeping import FOREVER, Keeping
+from streams.keeping import FOREVER, Horizons, Keeping
 from streams.stage import MEMORY, Emit, Kept
 from streams.suppression import Suppressed
 from streams.table import Table
@@ -134,10 +134,11 @@ class Offers:
         rewritten, self._offers.is_rewritten = self._offers.is_rewritten, False
         return rewritten
 
-    def expire(self, table: Table, now: int) -> None:
+    def expiring(self, table: Table, now: int) -> Iterator[None]:
         """Let go of what is too old (see `streams.expiry`), and of who was erased so long ago that none can come back.
 
-        What an offer closes with is safe before its facts go: they are left out at once, and go with the next sweep.
+        Offer by offer: something else may be done meanwhile. What an offer closes with is safe before its facts go:
+        they are left out at once, and go with the next sweep.
         """
         after_ms = self._keeping.suppression_ms
         if after_ms is None:
@@ -147,19 +148,25 @@ class Offers:
         self._suppressed.expire(table, now, after_ms)
         horizons = self._keeping.horizons(now)
         for key, busy in self._offers.sweep(table):
-            offer = busy.offer
-            if offer.closed is not None:
-                if offer.nodes():
-                    self._offers.rewrite(key, table, expiry.closed_alone)
-                continue
-            taken_back = offer.taken_back(now - self._keeping.logs_ms)
-            if taken_back or busy.has_leftovers:
-                self._offers.rewrite(key, table, expiry.Remains(offer, taken_back).of)
-            elif quiet := offer.quiet(horizons):
-                facts = [fact for stored in self._offers.stored(key, table) for fact in decode_segment(stored)]
-                busy.news.append(expiry.close(offer, quiet, facts, self._place))
-                self._offers.touch(key)
-                self._offers.reload(key, table)
+            self._expire(key, busy, table, now, horizons)
+            yield
+
+    def _expire(self, key: str, busy: _Busy, table: Table, now: int, horizons: Horizons) -> None:
+        offer = busy.offer
+        if offer.closed is not None:
+            if offer.nodes():
+                self._offers.rewrite(key, table, expiry.closed_alone)
+            else:
+                self._offers.release(key)  # hardly anybody will ask for it
+            return
+        taken_back = offer.taken_back(now - self._keeping.logs_ms)
+        if taken_back or busy.has_leftovers:
+            self._offers.rewrite(key, table, expiry.Remains(offer, taken_back).of)
+        elif quiet := offer.quiet(horizons):
+            facts = [fact for stored in self._offers.stored(key, table) for fact in decode_segment(stored)]
+            busy.news.append(expiry.close(offer, quiet, facts, self._place))
+            self._offers.touch(key)
+            self._offers.reload(key, table)
 
     def _take_all(self, of: dict[str, list[OfferFact]], table: Table, emit: Emit) -> None:
         if self.acted is not None:

@@ -4,7 +4,7 @@ Keyed by account. Everything an account does goes on to the offer it does it in;
 whenever its ties or profile change, those facts follow. It derives nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, get_args
 
@@ -81,8 +81,11 @@ class People:
         rewritten, self._accounts.is_rewritten = self._accounts.is_rewritten, False
         return rewritten
 
-    def expire(self, table: Table, now: int) -> None:
-        """Drop what is older than the retention, acts that were taken back long ago, and who was erased longer ago."""
+    def expiring(self, table: Table, now: int) -> Iterator[None]:
+        """Drop what is older than the retention, acts that were taken back long ago, and who was erased longer ago.
+
+        Account by account: something else may be done meanwhile.
+        """
         after_ms = self._keeping.suppression_ms
         if after_ms is None:
             return
@@ -95,6 +98,7 @@ class People:
                 is_gone = bool(taken_back) and account.leaves_with(taken_back)
                 newer = partial(_newer, horizon, taken_back)
                 self._accounts.rewrite(key, table, (lambda _: None) if is_gone else newer)
+            yield
 
     def _pass_on(self, event: Counts | Outcome | Assign | Gap | Forget, table: Table, emit: Emit, now: int) -> None:
         match event:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from spread.events import AnyEvent
@@ -58,5 +59,5 @@ class Pipeline:
     @heap.growing()
     def expire(self, now: int) -> None:
         """Obey the retention."""
-        self.people.expire(self.people_table, now)
-        self.offers.expire(self.offers_table, now)
+        for _ in chain(self.people.expiring(self.people_table, now), self.offers.expiring(self.offers_table, now)):
+            pass

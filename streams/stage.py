@@ -118,12 +118,20 @@ class Kept(Generic[K]):
         return _keys(table)
 
     def sweep(self, table: Table) -> Iterator[tuple[str, K]]:
-        """Every object, a few at a time in memory; what is touched on the way is stored."""
+        """Every object, a few at a time in memory; what is touched on the way is stored.
+
+        Whatever else happens between two of them is stored before the next.
+        """
         for key in self.keys(table):
-            yield key, self.get(key, table)
-            if self.is_full:
+            if self._touched or self.is_full:
                 self.flush(table)
+            yield key, self.get(key, table)
         self.flush(table)
+
+    def release(self, key: str) -> None:
+        """Let go of an object that nothing is new of."""
+        if not self._objects[key].touched:
+            self._let_go(key)
 
     def erase(self, table: Table, traces: tuple[bytes, ...], change: Callable[[str, bytes], bytes | None]) -> set[str]:
         """Change every row with one of these byte strings in it, superseded ones and a crash's leftovers included.

@@ -3,7 +3,8 @@
 What was taken in is acknowledged only once the broker has all that came of it. A task knows nothing of the engine.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -27,6 +28,8 @@ from streams.topics import ALERTS, OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, REJ
 from streams.watch import Watch
 
 HOUR_MS: Final = 3_600_000
+_SLICE_S: Final = 0.02
+"""For obeying the retention between two flushes."""
 _BEAT: Final = b"\0beat" + bytes(SUFFIX)
 
 
@@ -39,8 +42,8 @@ class Stage(Protocol):
         """Write what is new to the table."""
         ...
 
-    def expire(self, table: Table, now: int) -> None:
-        """Obey the retention."""
+    def expiring(self, table: Table, now: int) -> Iterator[None]:
+        """Obey the retention, step by step; other things may be done between two of them."""
         ...
 
     def take_rewritten(self) -> bool:
@@ -91,6 +94,8 @@ class Task:
         self._acks: list[Callable[[], Any]] = []
         self._newest = 0
         self._expired_at: int | None = None
+        self._expiring: Iterator[None] = iter(())
+        """What is left to be done of the retention."""
 
     @property
     def is_due(self) -> bool:
@@ -109,11 +114,15 @@ class Task:
         self.recorded_at = message.recorded_at
 
     def expire(self, wall: int) -> None:
-        """Obey the retention, once an hour of event time."""
+        """Obey the retention, once an hour of event time: a slice of that, so that events need not wait for long."""
+        until = time.monotonic() + _SLICE_S
+        for _ in self._expiring:
+            if time.monotonic() >= until:
+                return
         now = self._now(wall)
         if self._newest and (self._expired_at is None or now - self._expired_at >= HOUR_MS):
             self._expired_at = now
-            self.stage.expire(self.rows, now)
+            self._expiring = self.stage.expiring(self.rows, now)
 
     def beat(self, wall: int) -> None:
         """Have something written to the changelog, so that Kafka closes and compacts its segments."""

@@ -118,10 +118,10 @@ class Watch:
                     yield _alert(offer.id, standing, standing.since, now)
 
     def _learn(self, table: Table, now: int) -> None:
-        """Learn what is usual from the offers at hand: looked through once an hour, a few at a time."""
+        """Learn what is usual from all offers: looked through once an hour, a few at a time."""
         if not self._unlearnt and (self._learnt_at is None or now - self._learnt_at >= _LEARN_EVERY_MS):
             self._learnt_at = now
-            self._unlearnt = [offer.id for offer in self._stage.loaded() if offer.id not in self._pasts]
+            self._unlearnt = [id for id in self._stage.ids(table) if id not in self._pasts]
         if not self._unlearnt:
             return
         some, self._unlearnt = self._unlearnt[:AT_ONCE], self._unlearnt[AT_ONCE:]

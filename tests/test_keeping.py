@@ -60,6 +60,18 @@ def told(drive: Drive, offer: str = "o") -> Any:
     return json.loads(list(drive.offer(offer).report_lines())[-1])
 
 
+def test_a_closed_offer_is_not_kept_at_hand() -> None:
+    """Of an offer that is over nothing stays in memory, and whoever asks for it is answered all the same."""
+    drive = Drive(keeping=KEEPING)
+    drive.feed(cascade("bluesky", 0), now=NOON)
+    before = told(drive)
+    drive.flush()
+    swept(drive, 101)
+    drive.pipeline.expire(NOON + 102 * DAY)
+    assert not [*drive.pipeline.offers.loaded()]
+    assert told(drive) == before
+
+
 # -- each network's retention ----------------------------------------------------------------------------------------
 
 

@@ -50,3 +50,32 @@ def test_a_sweep_goes_through_memory_seldom() -> None:
     assert seen == Counter(map(str, range(n)))
     assert most <= fit + 1
     assert 0 < kept.passes <= n / (fit / 8)
+
+
+def test_what_comes_amid_a_sweep_is_stored() -> None:
+    """An object that gets news between two steps of a sweep loses none of it when its own row is rewritten."""
+    kept, table = Counted(100), MemoryTable()
+    keys = [str(number) for number in range(10)]
+    for key in keys:
+        kept.get(key, table).news = b"early "
+        kept.touch(key)
+    last = keys[-1]
+    for key, _ in kept.sweep(table):
+        if key == keys[0]:
+            kept.get(last, table).news = b"late"
+            kept.touch(last)
+        kept.rewrite(key, table, lambda stored: stored)
+    assert sorted(kept.stored(last, table)) == [b"early ", b"late"]
+
+
+def test_only_what_has_no_news_is_released() -> None:
+    """An object without news goes when it is released, one with news stays until that is stored."""
+    kept, table = Counted(100), MemoryTable()
+    thing = kept.get("a", table)
+    thing.news = b"some"
+    kept.touch("a")
+    kept.release("a")
+    assert kept.get("a", table) is thing
+    kept.flush(table)
+    kept.release("a")
+    assert not [*kept.loaded()]

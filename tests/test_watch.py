@@ -138,14 +138,16 @@ def test_many_offers_get_their_turn() -> None:
     assert sorted(alert.offer for alert in everything) == sorted(offers)
 
 
-def test_an_offer_is_held_against_its_company_s_past_ones() -> None:
-    """With five past offers of its company at hand, one that falls silent far below them has gone quiet early."""
+def test_an_offer_is_held_against_its_company_s_past_ones(state: Path) -> None:
+    """With five past offers of its company, in memory or not, one that falls silent far below them is quiet early."""
     jobs = {f"old{n}": JobOffer(id=f"old{n}", company="Korrigan") for n in range(5)}
     jobs |= {name: JobOffer(id=name, company=company) for name, company in (("o", "Korrigan"), ("p", "Another"))}
-    with opened(jobs=jobs) as engine:
+    with Embedded(state) as before:
         for number in range(5):
             id = f"old{number}"
-            engine.feed(decoded([post(id, -9 * DAY), *(share(id, n, -9 * DAY + 60 * n) for n in range(40))]))
+            before.feed(decoded([post(id, -9 * DAY), *(share(id, n, -9 * DAY + 60 * n) for n in range(40))]))
+    with Embedded(state) as engine:
+        engine.watch(lambda id: jobs[id], DEFAULTS)
         engine.feed(decoded([post(id) for id in ("o", "p")]))
         alerts = list(looks(engine, 0, 2 * DAY, 10))
     assert [(alert.offer, alert.condition) for alert in alerts] == [("o", "gone_quiet_early")]
