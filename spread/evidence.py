@@ -93,13 +93,15 @@ class Evidence:
     def guests(self, fact: ActFact | None = None) -> Iterator[tuple[str, ActFact]]:
         """The acts that count for another offer, with that offer: all, or those that one delivery bears on.
 
-        Where deliveries differ, an earlier one may have made the act count for any offer that a root was assigned to:
-        all are told.
+        Where deliveries differ, an earlier one may have made the act count for the offer that it names, or for any
+        that a root was assigned to: all are told.
         """
         acts = self._acts
         for act in range(len(acts)) if fact is None else (acts.number(fact.id),):
             if acts.kind[act] != NONE:
-                offers = {acts.shown_in(act), *(acts.placed.values() if act in acts.differing else ())}
+                offers = {acts.shown_in(act)}
+                if act in acts.differing:
+                    offers |= {acts.elsewhere.get(act, self.id), *acts.placed.values()}
                 yield from ((offer, acts.fact(act)) for offer in sorted(offers - {self.id}))
 
     def rooted_at(self, root: str) -> bool:

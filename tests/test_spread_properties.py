@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from math import isclose
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -92,6 +94,18 @@ def test_differing_deliveries_merge_in_any_order(deliveries: list[Event], data: 
     drive = drive_through(data.draw(st.permutations(deliveries).flatmap(batches)), offers)
     assert drive.report(offers).parsed() == expected(deliveries)
     assert drive.report(offers) == run(deliveries)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_differing_deliveries_agree_where_a_root_was_assigned(order: tuple[int, ...]) -> None:
+    """Where each delivery names another offer and root, and one of these roots was assigned, both offers agree."""
+    share = {"v": 1, "id": "x:4", "kind": "share", "network": "x", "at": NOON, "actor": "x:ana"}
+    world: list[Event] = [
+        {"v": 1, "id": "x:18", "kind": "assign", "network": "x", "at": NOON, "offer": "offer-2", "root": "x:1"},
+        share | {"offer": "offer-2", "root": "x:1", "via": "x:1"},
+        share | {"offer": "offer-1", "root": "x:2", "via": "x:8"},
+    ]
+    assert run([world[place] for place in order]).parsed() == expected(world)
 
 
 @given(worlds(), st.data())
