@@ -316,6 +316,14 @@ def test_other_sites_are_not_asked(server: Replay) -> None:
     assert server.asked == ["GET /jobs"]
 
 
+def test_a_link_has_an_end(server: Replay) -> None:
+    """A link that is longer than any is not followed: relative ones could grow with each page that they lead to."""
+    server.says("/jobs", {"items": [], "next_url": "9" * 5_000})
+    with pytest.raises(FeedError, match="no JobPosting"):
+        read(server)
+    assert server.asked == ["GET /jobs"]
+
+
 def test_the_postings_of_a_source_have_an_end(server: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
     """A site whose pages each have all postings again is refused before it fills the memory."""
     monkeypatch.setattr(pages, "_MOST", 10)

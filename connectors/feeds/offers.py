@@ -72,11 +72,13 @@ def link(value: object) -> str:
 
 
 def joined(page: str, to: object) -> str:
-    """A link as it stands on a page, in full; empty where it is none."""
+    """A link as it stands on a page, in full; empty where it is none, or too long to be one."""
     try:
-        return urljoin(page, to) if isinstance(to, str) else ""
+        # Links that are relative to one another may grow with each page.
+        full = urljoin(page, to) if isinstance(to, str) else ""
     except ValueError:
         return ""
+    return full if len(full) <= _LINK else ""
 
 
 def moment(value: object, *, end: bool = False) -> int | None:
