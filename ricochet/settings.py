@@ -38,7 +38,7 @@ PREFIX: Final = "RICOCHET_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 DEFAULT_FILE: Final = Path("ricochet.toml")
 _SECRET_LENGTH: Final = 16
-_NETWORK_DAYS: Final = {"x": 30, "linkedin": 30, "facebook": 90, "threads": 90}
+_NETWORK_DAYS: Final = {"linkedin": 30, "facebook": 90, "threads": 90}
 """Networks whose terms ask for less than others (docs/privacy.md)."""
 
 

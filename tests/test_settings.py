@@ -36,7 +36,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "web_token_file": ('"web.token"', "web.token"),
     "port": ("4321", "4321"),
     "retention_days": ("30", "30"),
-    "network_retention_days": ("{ x = 7, bluesky = 90 }", "x=7, linkedin=30, facebook=90, threads=90, bluesky=90"),
+    "network_retention_days": ("{ x = 7, bluesky = 90 }", "linkedin=30, facebook=90, threads=90, x=7, bluesky=90"),
     "offers_shown": ("7", "7"),
     "kafka": ('"broker-1:9092,broker-2:9092"', "broker-1:9092,broker-2:9092"),
     "kafka_options": ('{ security_protocol = "SSL" }', "security_protocol=SSL"),
