@@ -116,6 +116,7 @@ def crew(bootstrap: str, prefix: str, folder: Path, env: Mapping[str, str] | Non
         "RICOCHET_OFFER_PARTITIONS": str(PARTITIONS),
         "RICOCHET_DATA": str(folder / "data"),
         "RICOCHET_RETENTION_DAYS": "36500",
+        "RICOCHET_NETWORK_RETENTION_DAYS": '{"linkedin": 36500, "facebook": 36500, "threads": 36500}',
         "RICOCHET_LOG_FORMAT": "json",
     }
     hands = Crew(folder, settings | dict(env or {}))
