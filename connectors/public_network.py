@@ -8,11 +8,11 @@
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from queue import Empty, SimpleQueue
 from socket import SOCK_STREAM, getaddrinfo
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpcore
 
@@ -22,6 +22,8 @@ _NOBODYS: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), I
 """Set aside by the registries, which `ipaddress` of some Python versions does not know."""
 _AT_ONCE: Final = threading.BoundedSemaphore(16)
 """Look-ups; one that hangs can't be given up, only left behind."""
+
+_P = TypeVar("_P")
 
 LookUp = Callable[[str, int], Iterable[str]]
 """Gives the addresses of a host and port. Raises `OSError` where there are none."""
@@ -59,6 +61,24 @@ def checked(host: str, port: int, look_up: LookUp, within_s: float) -> list[str]
     if not all(map(is_public, found)):
         raise NotPublic(f"{host} is not at a public address")
     return [str(address) for address in found]
+
+
+def first_answering(
+    host: str, places: Sequence[_P], connect: Callable[[_P, int], httpcore.NetworkStream]
+) -> httpcore.NetworkStream:
+    """The connection to the first of a host's places that answers.
+
+    `connect` is told a place and how many are left with it. Raises what it raises for the last one, and `Unreachable`
+    where there is none.
+    """
+    for number, place in enumerate(places):
+        left = len(places) - number
+        try:
+            return connect(place, left)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout):
+            if left == 1:
+                raise
+    raise Unreachable(f"{host} has no address")
 
 
 def _looked_up(host: str, port: int, look_up: LookUp, within_s: float) -> list[str]:
@@ -127,14 +147,13 @@ class PublicNetwork(httpcore.NetworkBackend):
         places = (
             [given] if given else [(address, port) for address in checked(host, port, self._look_up, self.left_s())]
         )
-        for number, (address, at) in enumerate(places):
-            within = self.left_s() / (len(places) - number)
-            try:
-                return _Stream(self._system.connect_tcp(address, at, within, local_address, socket_options), self)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if number == len(places) - 1:
-                    raise
-        raise Unreachable(f"{host} has no address")
+
+        def connect(place: tuple[str, int], left: int) -> httpcore.NetworkStream:
+            address, at = place
+            inner = self._system.connect_tcp(address, at, self.left_s() / left, local_address, socket_options)
+            return _Stream(inner, self)
+
+        return first_answering(host, places, connect)
 
 
 class _Stream(httpcore.NetworkStream):

@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,16 @@ def test_rules_are_valid(file: str) -> None:
 # A real run
 
 
+@contextmanager
+def watching(seen: Child, folder: Path) -> Iterator[Child]:
+    """Run a Prometheus that reads a process once a second."""
+    (port,) = broker.free_ports(1)
+    config = native_copy(folder / "prometheus.yml", {"worker:8780": seen.base.removeprefix("http://")}, "1s")
+    with monitor("prometheus", "prometheus", config, port, folder) as found:
+        until(lambda: is_ready(found), "Prometheus", every_s=0.2)
+        yield found
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     """Give a Prometheus that has seen the demo's day go by."""
@@ -211,10 +222,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     folder = tmp_path_factory.mktemp("prometheus")
     with started("demo", "--speed", "3000", cwd=folder) as demo:
         demo.base = address(demo.line("/metrics"))
-        (port,) = broker.free_ports(1)
-        config = native_copy(folder / "prometheus.yml", {"worker:8780": demo.base.removeprefix("http://")}, "1s")
-        with monitor("prometheus", "prometheus", config, port, folder) as found:
-            until(lambda: is_ready(found), "Prometheus", every_s=0.2)
+        with watching(demo, folder) as found:
             told = 'sum(max_over_time(offer_condition:ricochet_offer_condition:max{condition="viral"}[5m]))'
             until(lambda: query(found, told) > 0, "something viral", every_s=0.5)
             hires = 'sum(ricochet_offer_outcomes{kind="application"})'
@@ -297,10 +305,7 @@ def crowded(tmp_path: Path) -> Iterator[Child]:
     (tmp_path / "events.jsonl").write_text("".join(many_offers(OFFERS_SHOWN + 10, now)))
     with started("run", "--tail", "events.jsonl", "--port", "0", cwd=tmp_path) as run:
         run.base = address(run.line("running"))
-        (port,) = broker.free_ports(1)
-        config = native_copy(tmp_path / "prometheus.yml", {"worker:8780": run.base.removeprefix("http://")}, "1s")
-        with monitor("prometheus", "prometheus", config, port, tmp_path) as found:
-            until(lambda: is_ready(found), "Prometheus", every_s=0.2)
+        with watching(run, tmp_path) as found:
             shown = "count(offer:ricochet_offer_shares_per_minute:max)"
             until(lambda: query(found, shown) == OFFERS_SHOWN, "all that is shown", every_s=0.5)
             yield found

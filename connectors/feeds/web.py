@@ -20,7 +20,7 @@ import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from connectors.api import reset_s
-from connectors.public_network import LookUp, NotPublic, Unreachable, addresses, checked
+from connectors.public_network import LookUp, NotPublic, Unreachable, addresses, checked, first_answering
 from spread.events import UNREADABLE
 
 _TRIES: Final = 5
@@ -159,14 +159,10 @@ class _Network(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first address that answers."""
         places = [host] if self._is_named(host) else checked(host, port, self._look_up, _TIMEOUT_S)
-        for place in places[:-1]:
-            try:
-                return super().connect_tcp(place, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        if not places:
-            raise Unreachable(f"{host} has no address")
-        return super().connect_tcp(places[-1], port, timeout, local_address, socket_options)
+        connect = super().connect_tcp
+        return first_answering(
+            host, places, lambda place, _: connect(place, port, timeout, local_address, socket_options)
+        )
 
     def _is_named(self, host: str) -> bool:
         """Whether this very host was meant by a person, wherever it is."""
