@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     memory_mb: int = Field(
         768,
         ge=16,
-        description="Megabytes of objects that a worker keeps at hand, about; RocksDB's block caches are a third more.",
+        description="Megabytes of objects that a worker keeps at hand, about; RocksDB takes a third more.",
     )
     stalled_seconds: int = Field(
         60, ge=1, description="Seconds without any progress after which a worker's /readyz says that it is stalled."

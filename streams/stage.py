@@ -106,7 +106,7 @@ class Kept(Generic[K]):
             held.size = size
         self._touched = []
         if self.is_full:
-            # More than it must: a sweep comes here again and again, and would go through all keys for each object.
+            # More than it must, so that not every flush goes through all keys.
             for key in list(self._objects):
                 self._let_go(key)
                 if self._total <= self._memory * 7 // 8:
@@ -118,19 +118,23 @@ class Kept(Generic[K]):
         return _keys(table)
 
     def sweep(self, table: Table) -> Iterator[tuple[str, K]]:
-        """Every object, a few at a time in memory; what is touched on the way is stored.
+        """Every object; what is touched on the way is stored, and what was at hand stays so, in place of the rest.
 
         Whatever else happens between two of them is stored before the next.
         """
         for key in self.keys(table):
             if self._touched or self.is_full:
                 self.flush(table)
-            yield key, self.get(key, table)
+            held = self._objects.get(key)
+            yield key, (held or self._bring(key, table)).one
+            if held is None:
+                self.release(key)
         self.flush(table)
 
     def release(self, key: str) -> None:
-        """Let go of an object that nothing is new of."""
-        if not self._objects[key].touched:
+        """Let go of an object, if it is at hand and nothing is new of it."""
+        held = self._objects.get(key)
+        if held is not None and not held.touched:
             self._let_go(key)
 
     def erase(self, table: Table, traces: tuple[bytes, ...], change: Callable[[str, bytes], bytes | None]) -> set[str]:

@@ -18,8 +18,9 @@ from streams.clock import wall_clock
 from streams.rows import Changes, Store
 from streams.table import SUFFIX, MemoryTable
 
-_BUFFER_BYTES: Final = 8 * 2**20
-"""Of each of the two buffers in which a partition gathers writes."""
+_BUFFER_BYTES: Final = 2**20, 8 * 2**20
+"""Of each of the two buffers in which a partition gathers writes: smaller ones fill too many files, larger ones gain
+nothing."""
 CURRENT_AT: Final = b"__ricochet\0current-at__"
 """The row that says when a partition on disk was last known to be as its changelog was (ms)."""
 _OPEN_FILES: Final = 64
@@ -27,14 +28,14 @@ _OPEN_FILES: Final = 64
 
 
 class RowsTable(faust.Table[bytes, bytes]):
-    """A table of raw rows. Its partitions share `cache` bytes of what was read from disk.
+    """A table of raw rows. On disk its partitions share `memory` bytes, of what was read and what is to be written.
 
-    Without any cache it is in memory and keeps nothing on disk, so that each start reads the whole changelog.
+    Without any (None) it is in memory and keeps nothing on disk, so that each start reads the whole changelog.
     `deletions_ms`: so long at least the changelog tells that a row was deleted. A copy on disk counts as old after half
     of it; the other half is for reading what it lacks.
     """
 
-    def __init__(self, app: faust.App, name: str, partitions: int, *, cache: int | None, deletions_ms: int) -> None:
+    def __init__(self, app: faust.App, name: str, partitions: int, *, memory: int | None, deletions_ms: int) -> None:
         super().__init__(
             app,
             name=name,
@@ -42,9 +43,9 @@ class RowsTable(faust.Table[bytes, bytes]):
             key_type=bytes,
             value_type=bytes,
             recovery_buffer_size=10_000,
-            options=None if cache is None else _bounded(cache // partitions),
+            options=None if memory is None else _bounded(memory // partitions),
         )
-        self._in_memory = cache is None
+        self._in_memory = memory is None
         self.old_ms = deletions_ms // 2
 
     def partition(self, number: int) -> Store:
@@ -187,12 +188,17 @@ class _OnDisk:
         return self._store._db_for_partition(self._number)
 
 
-def _bounded(cache: int) -> dict[str, Any]:
-    """RocksDB's options. By default each partition may take gigabytes, and all files that the process may open."""
+def _bounded(memory: int) -> dict[str, Any]:
+    """RocksDB's options for a partition: half its memory to write, or less if that is much, the rest to read.
+
+    By default each may take gigabytes, and all files that the process may open.
+    """
+    least, most = _BUFFER_BYTES
+    buffer = min(max(memory // 4, least), most)
     return {
         "driver": "rocksdict",
-        "block_cache_size": cache,
-        "write_buffer_size": _BUFFER_BYTES,
+        "block_cache_size": max(memory // 2, memory - 2 * buffer),
+        "write_buffer_size": buffer,
         "max_write_buffer_number": 2,
         "max_open_files": _OPEN_FILES,
     }

@@ -34,7 +34,9 @@ from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVEN
 from streams.watch import Alert
 
 PENDING_BYTES: Final = 64 * 2**20
-"""Messages that a worker takes in before it waits for the next flush."""
+"""Messages that a worker takes in at most before it waits for the next flush."""
+_PENDING_SHARE: Final = 8
+"""They are no more than this part of a stage's memory: what comes of them is far larger, and stays until the flush."""
 FLUSH_S: Final = 0.1
 LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
@@ -67,7 +69,7 @@ class WorkerSettings:
     """Where it answers."""
     keeping: Keeping
     memory: int
-    """Bytes of objects that a stage keeps at hand, about; RocksDB's cache is a third more."""
+    """Bytes of objects that a stage keeps at hand, about; RocksDB takes a third more."""
     in_memory: bool = False
     stalled_s: float = 60.0
     """Without progress for so long, it is in trouble."""
@@ -100,9 +102,9 @@ class Worker:
         self.app.on_partitions_revoked.connect(self._forget_tasks)
         self.app.on_partitions_assigned.connect(self._forget_tasks)
         self.app.on_rebalance_complete.connect(self._begin)
-        layout, cache = settings.layout, None if settings.in_memory else settings.memory // 3
+        layout, memory = settings.layout, None if settings.in_memory else settings.memory // 3
         self._tables = {
-            name: RowsTable(self.app, name, partitions, cache=cache, deletions_ms=layout.deletions_ms)
+            name: RowsTable(self.app, name, partitions, memory=memory, deletions_ms=layout.deletions_ms)
             for name, partitions in (
                 (PEOPLE_TABLE, layout.social_partitions),
                 (OFFERS_TABLE, layout.offer_partitions),
@@ -320,7 +322,7 @@ class Worker:
             self._reading.end()  # which, acknowledged, would carry this one with it
             await self.app.crash(error)
             raise
-        if sum(task.pending_bytes for task in self.tasks) > PENDING_BYTES:
+        if sum(task.pending_bytes for task in self.tasks) > min(PENDING_BYTES, self.settings.memory // _PENDING_SHARE):
             self._room.clear()
             await self._room.wait()
 

@@ -344,7 +344,7 @@ def test_kafka_and_the_workers_forget_within_the_bound(erasing: Crew, own_broker
 def test_a_compaction_takes_deleted_rows_from_every_file(tmp_path: Path) -> None:
     """The files of a partition hold a row until it was deleted and compacted; the others stay, and more may come."""
     app = faust.App("erasure", broker="kafka://127.0.0.1:1", datadir=str(tmp_path), store="memory://")
-    table = RowsTable(app, "people", 1, cache=2**20, deletions_ms=4_000)
+    table = RowsTable(app, "people", 1, memory=2**20, deletions_ms=4_000)
     (tmp_path / "v1" / "tables").mkdir(parents=True)
     partition = table.partition(0)
     # Few and random, as hashes are: a compression takes away no more than an end or a beginning that others share.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from streams.stage import Kept
-from streams.table import MemoryTable, Table
+from streams.table import MemoryTable
 
 SIZE = 100
 
@@ -21,40 +21,35 @@ class Thing:
         return SIZE
 
 
-class Counted(Kept[Thing]):
-    """Counts how often it went through its objects to let go of some."""
-
-    def __init__(self, fit: int) -> None:
-        super().__init__(lambda _, stored: Thing(), lambda thing: [thing.news], b"".join, fit * SIZE)
-        self.passes = 0
-
-    def flush(self, table: Table) -> None:
-        """Flush."""
-        self.passes += self.is_full
-        super().flush(table)
+def kept_things(fit: int) -> Kept[Thing]:
+    """Give a table's objects, of which so many fit into memory."""
+    return Kept(lambda _, stored: Thing(), lambda thing: [thing.news], b"".join, fit * SIZE)
 
 
-def test_a_sweep_goes_through_memory_seldom() -> None:
-    """Every object is seen once, no more than fit are in memory, and many are let go of at a time."""
-    fit, n = 160, 1_600
-    kept, table = Counted(fit), MemoryTable()
+def test_a_sweep_leaves_at_hand_what_is_in_use() -> None:
+    """Every object is seen once, and in memory are afterwards the same ones as before, not those that came last."""
+    n = 1_600
+    kept, table = kept_things(160), MemoryTable()
     for number in range(n):
         kept.get(str(number), table).news = b"some"
         kept.touch(str(number))
-        if number % 20 == 0:
-            kept.flush(table)
-    kept.passes, seen, most = 0, Counter[str](), 0
+        kept.flush(table)
+    in_use = [str(number) for number in range(100)]
+    for key in in_use:
+        kept.get(key, table)
+    kept.flush(table)
+    before, seen = [*kept.loaded()], Counter[str]()
     for key, _ in kept.sweep(table):
         seen[key] += 1
-        most = max(most, len(list(kept.loaded())))
+        assert len([*kept.loaded()]) <= len(before) + 1
     assert seen == Counter(map(str, range(n)))
-    assert most <= fit + 1
-    assert 0 < kept.passes <= n / (fit / 8)
+    assert [*kept.loaded()] == before
+    assert {kept.at_hand(key) for key in in_use} <= {*before}
 
 
 def test_what_comes_amid_a_sweep_is_stored() -> None:
     """An object that gets news between two steps of a sweep loses none of it when its own row is rewritten."""
-    kept, table = Counted(100), MemoryTable()
+    kept, table = kept_things(100), MemoryTable()
     keys = [str(number) for number in range(10)]
     for key in keys:
         kept.get(key, table).news = b"early "
@@ -70,7 +65,7 @@ def test_what_comes_amid_a_sweep_is_stored() -> None:
 
 def test_only_what_has_no_news_is_released() -> None:
     """An object without news goes when it is released, one with news stays until that is stored."""
-    kept, table = Counted(100), MemoryTable()
+    kept, table = kept_things(100), MemoryTable()
     thing = kept.get("a", table)
     thing.news = b"some"
     kept.touch("a")
