@@ -159,9 +159,7 @@ class Kept(Generic[K]):
 
     def rewrite(self, key: str, table: Table, change: Callable[[bytes], bytes | None]) -> None:
         """Change what is stored of a key, segment by segment; the object is made of it again when it is asked for."""
-        segments = Segments(key)
-        segments.load(table)
-        segments.rewrite(table, change)
+        Segments(key).rewrite(table, change)
         self._let_go(key)
         self.is_rewritten = True
 

@@ -158,8 +158,11 @@ class Worker:
         async with self._flushing:
             generation, started = self._generation, time.monotonic()
             with heap.growing():
-                flushes = self._collect(started)
-            self._collecting_s = time.monotonic() - started
+                for task in self.tasks:
+                    task.expire(wall_clock())
+                collecting = time.monotonic()
+                flushes = self._collect(collecting)
+            self._collecting_s = time.monotonic() - collecting
             self._room.set()
             sent = [(task, flush, await self._send(task, flush)) for task, flush in flushes]
             for task, flush, (rows, others) in sent:
@@ -329,8 +332,6 @@ class Worker:
     def _collect(self, moment: float) -> list[tuple[Task, Flush]]:
         """What each task has to send, at a moment of the steady clock."""
         wall = wall_clock()
-        for task in self.tasks:
-            task.expire(wall)
         for offers in self._offers.values():
             offers.send_snapshots(moment, wall, self.settings.url)
             offers.send_alerts(wall)
