@@ -59,6 +59,10 @@ class PartitionRows(Table):
             raise KeyError(key)
         self._held.add(key, None)
 
+    def discard(self, row: bytes) -> None:
+        """Delete a row, known or not."""
+        self._held.add(row, None)
+
     def __iter__(self) -> Iterator[bytes]:
         written = {**self._in_flight.changes(), **self._held.changes()}
         yield from (row for row in self._store if row not in written)

@@ -58,7 +58,7 @@ class Segments:
     def append(self, table: Table, news: list[bytes], merged: Callable[[list[bytes]], bytes]) -> None:
         """Add the segments of one flush; `merged` makes one of several."""
         for row in self._obsolete:
-            table.pop(row, None)
+            table.discard(row)
         self._obsolete = ()
         if len(self._small) + len(news) > RECENT:
             small = [stored for stored in news if len(stored) < FULL_BYTES]
@@ -81,6 +81,6 @@ class Segments:
         for row, stored in [*table.rows(group(self._key)).items()]:
             changed = change(stored)
             if changed is None:
-                del table[row]
+                table.discard(row)
             else:
                 table[row] = changed

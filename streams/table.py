@@ -22,6 +22,10 @@ class Table(MutableMapping[bytes, bytes]):
     def rows(self, group: bytes) -> Mapping[bytes, bytes]:
         """The rows of a group."""
 
+    def discard(self, row: bytes) -> None:
+        """Delete a row, if there is one, without the price of looking for it where that is dear."""
+        self.pop(row, None)
+
 
 class MemoryTable(Table):
     """A table that does not last."""
