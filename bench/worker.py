@@ -24,6 +24,7 @@ from bench.rate import shares
 from bench.result import Result
 from spread.partition import partition
 from streams.cluster import Cluster
+from streams.ending import Ending
 from streams.keeping import FOREVER
 from streams.topics import SOCIAL_EVENTS, Layout, topics
 from streams.worker import Worker, WorkerSettings
@@ -88,7 +89,7 @@ async def _full(servers: str, layout: Layout, folder: Path) -> float:
     worker = Worker(
         WorkerSettings(servers, layout, folder, "bench", "http://127.0.0.1:1", keeping=FOREVER, memory=2**29)
     )
-    running = asyncio.create_task(worker.run(stop))
+    running = asyncio.create_task(worker.run(stop, Ending()))
     started = None
     while not running.done():
         await asyncio.sleep(0.02)

@@ -34,7 +34,7 @@ from ricochet import (
 )
 from ricochet import demo as demo_
 from ricochet import replay as replay_
-from ricochet.errors import RicochetError
+from ricochet.errors import RicochetError, complain
 from spread.events import DAY_MS, Rejected
 from streams.cluster import ClusterError
 from streams.embedded import Embedded
@@ -222,20 +222,15 @@ def main() -> None:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
     except (RicochetError, StateError, ClusterError, DoorError, NearMissError) as error:
-        sys.exit(_fail(str(error)))
+        sys.exit(complain(str(error)))
     except click.ClickException as error:
-        sys.exit(_fail(error.format_message()))
+        sys.exit(complain(error.format_message()))
     except click.Abort:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str) -> int:
-    click.echo(f"ricochet: {' '.join(message.split())}", err=True)
-    return 2
 
 
 @contextmanager

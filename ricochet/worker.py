@@ -1,6 +1,7 @@
 """The life of `ricochet worker`: topics checked, a place taken, the web beside the worker, until a signal ends it."""
 
 import asyncio
+import os
 import secrets
 import socket
 from hashlib import sha256
@@ -13,7 +14,7 @@ from faust.types.auth import CredentialsT
 
 from ricochet import metrics, places, serving, web, worker_metrics
 from ricochet.ambassadors import Ambassadors
-from ricochet.errors import RicochetError
+from ricochet.errors import RicochetError, complain
 from ricochet.followed import Followed
 from ricochet.installation import require_topics
 from ricochet.kafka_options import KafkaOptions
@@ -24,6 +25,7 @@ from ricochet.view import View
 from spread.facts import NewerEncoding
 from spread.hashing import Hashing
 from streams.cluster import ClusterError
+from streams.ending import Ending
 from streams.membership import Fenced
 from streams.offer_topic import OfferTopic
 from streams.worker import Worker, WorkerSettings
@@ -35,12 +37,28 @@ log = logger(__name__)
 
 
 def work(settings: Settings, name: str | None, port: int | None) -> int:
-    """Run a worker; the exit code."""
+    """Run a worker; the exit code. Where Faust can't end, for Kafka is away, this ends the process."""
     require_topics(settings)
     place = places.take(settings.data, name)
     sock = serving.listen(settings.host, place.port(settings.worker_port) if port is None else port)
+    ending = Ending()
+    with asyncio.Runner() as runner:
+        try:
+            code = _outcome(runner, settings, place, sock, ending)
+        except (RicochetError, ClusterError) as error:
+            code = complain(str(error))
+        if not ending.is_whole:
+            os._exit(code)  # as a kill: else Python would wait for what is left
+        place.lock.close()
+    return code
+
+
+def _outcome(
+    runner: asyncio.Runner, settings: Settings, place: places.Place, sock: socket.socket, ending: Ending
+) -> int:
+    """What came of a worker's life, as an exit code or in one line."""
     try:
-        asyncio.run(_work(settings, place, sock))
+        runner.run(_work(settings, place, sock, ending))
     except NewerEncoding as error:
         raise RicochetError(f"{error}: upgrade this worker") from None
     except ConsistencyError:
@@ -58,13 +76,10 @@ def work(settings: Settings, name: str | None, port: int | None) -> int:
     except Exception as error:
         log.exception("ended by an error", place=place.name, why=str(error))
         return 1
-    finally:
-        place.lock.close()
     return 0
 
 
-async def _work(settings: Settings, place: places.Place, sock: socket.socket) -> None:
-    stop = stop_on_signals()
+async def _work(settings: Settings, place: places.Place, sock: socket.socket, ending: Ending) -> None:
     url = settings.advertise or _reachable(sock)
     # The group tells the others where a member answers, and does not tell them anew when a known member comes back:
     # at another address it is another member.
@@ -94,8 +109,9 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket) ->
         registry.register(worker_metrics.WorkerCollector(worker))
         app = web.application(view, registry, worker.trouble, worker.owner)
         async with serving.guarded(app, sock, settings.token):
+            stop = stop_on_signals()
             log.info("working", place=place.name, web=url, kafka=settings.kafka)
-            await worker.run(stop)
+            await worker.run(stop, ending)
     log.info("stopped", place=place.name)
 
 

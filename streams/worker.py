@@ -6,9 +6,8 @@ Whatever goes wrong on the way ends the process: what is not acknowledged comes 
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from spread.registry import JobOffer
 from spread.thresholds import DEFAULTS, Thresholds
 from streams import heap, wire
 from streams.clock import wall_clock
+from streams.ending import Ending, bound
 from streams.health import Health
 from streams.keeping import Keeping
 from streams.membership import Membership
@@ -42,9 +42,7 @@ LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
 _LARGE_BYTES: Final = 16 * 2**10
 """A message as large as this makes so much state that the garbage collector had better know."""
-_log: Final = logging.getLogger(__name__)
 SESSION_S: Final = 10.0
-STOP_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -128,29 +126,25 @@ class Worker:
         """The tasks by the name of their stage."""
         return {"people": [*self._people.values()], "offers": [*self._offers.values()]}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop. Raises what ended it otherwise."""
+    async def run(self, stop: asyncio.Event, ending: Ending) -> None:
+        """Work until told to stop, then end. Raises what ended it otherwise."""
         self._reading.attach()
-        await self.app.start()
-        ends: tuple[asyncio.Task[Any], ...] = (
-            asyncio.create_task(self._flush_on()),
-            asyncio.create_task(self._settle_on()),
-            asyncio.create_task(self._reading.look_on()),
-            asyncio.create_task(self.app.wait_until_stopped()),
-            asyncio.create_task(stop.wait()),
-        )
+        bound(self.app)
+        stopping = asyncio.create_task(stop.wait())
+        tasks: list[asyncio.Task[Any]] = [stopping, asyncio.create_task(self.app.start())]  # it reads whole tables
         try:
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await _first(tasks)
+            if not stopping.done():
+                parts = (self._flush_on(), self._settle_on(), self._reading.look_on(), self.app.wait_until_stopped())
+                tasks = [stopping, *map(asyncio.create_task, parts)]
+                await _first(tasks)
             if self.app.crash_reason is not None:
                 raise self.app.crash_reason
-            await _in_time(self.flush())
+            await ending.wait(self.flush())
         finally:
-            for task in ends:
+            for task in tasks:
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await _in_time(self.app.stop())
+            await ending.wait(self.app.stop())
 
     async def flush(self) -> None:
         """Have everything taken in so far made safe, and acknowledge it."""
@@ -391,10 +385,8 @@ class Worker:
         return rows, others
 
 
-async def _in_time(ending: Awaitable[Any]) -> None:
-    """Wait for a part of the end, but not for ever."""
-    try:
-        async with asyncio.timeout(STOP_S):
-            await ending
-    except TimeoutError:
-        _log.warning("Kafka is away at the end; what is not acknowledged comes again")
+async def _first(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Wait until one of them ends. Raises what ended it."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()

@@ -1,4 +1,8 @@
-"""How the tests run: fewer random examples at the desk, more where a machine waits for them; nobody's own settings."""
+"""How the tests run, with nobody's own settings.
+
+Examples are random at the desk, so that every run looks elsewhere. Where a machine decides about a change they are more
+and always the same, so that red means the change. `--hypothesis-profile hunt` looks for what is rare.
+"""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +18,8 @@ from tests.crew import Crew, crew
 IN_CI = os.environ.get("CI") == "true"
 
 settings.register_profile("dev", max_examples=60, deadline=None)
-settings.register_profile("ci", max_examples=400, deadline=None, derandomize=False, print_blob=True, database=None)
+settings.register_profile("ci", max_examples=400, deadline=None, derandomize=True, print_blob=True, database=None)
+settings.register_profile("hunt", max_examples=10_000, deadline=None, print_blob=True)
 settings.load_profile("ci" if IN_CI else "dev")
 
 for name in [name for name in os.environ if name.startswith("RICOCHET_") and not name.startswith("RICOCHET_TEST_")]:

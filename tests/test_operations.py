@@ -6,8 +6,10 @@ import ast
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from ricochet.settings import PREFIX, Settings
 from tests import broker, documented
@@ -188,7 +190,7 @@ def test_a_worker_is_ready_once_its_tables_are_whole(hands: Crew) -> None:
 
 
 def test_a_kafka_that_is_away_is_seen(own_broker: broker.Broker, tmp_path: Path) -> None:
-    """A worker says that Kafka does not answer, is ready once it does, and can be stopped while it does not."""
+    """A worker says that Kafka does not answer, and is ready once it does."""
     lines = crowd(27, 1_000)
     with crew(own_broker.bootstrap, "", tmp_path, {f"{PREFIX}STALLED_SECONDS": "3"}) as hands:
         child = hands.start()
@@ -201,7 +203,40 @@ def test_a_kafka_that_is_away_is_seen(own_broker: broker.Broker, tmp_path: Path)
         hands.send(lines[500:])
         hands.caught_up()
         assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
-        own_broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("away", "back"),
+    [(broker.Broker.stop, broker.Broker.start), (broker.Broker.pause, broker.Broker.resume)],
+    ids=["gone", "silent"],
+)
+def test_a_worker_is_stopped_while_kafka_is_away(
+    away: Callable[[broker.Broker], None],
+    back: Callable[[broker.Broker], None],
+    own_broker: broker.Broker,
+    tmp_path: Path,
+) -> None:
+    """Amid its work, a worker that can acknowledge nothing ends well; the next one goes on to the whole answer."""
+    lines = crowd(29, 5_000)
+    with crew(own_broker.bootstrap, "", tmp_path) as hands:
+        child = hands.start()
+        hands.send(lines)
+        until(lambda: child.events() > 0, "something taken in")
+        away(own_broker)
+        assert child.end() == 0, child.said
+        assert any('"event": "stopped"' in line for line in child.said)
+        hands.gone(child)
+        back(own_broker)
+        hands.start()
+        hands.caught_up()
+        assert_same(hands.report(offers_of(lines)), embedded(lines, tmp_path))
+
+
+def test_a_worker_is_stopped_while_it_starts(own_broker: broker.Broker, tmp_path: Path) -> None:
+    """A worker that still waits for a silent Kafka, for its place in the group or its tables, ends well."""
+    with crew(own_broker.bootstrap, "", tmp_path) as hands:
+        child = hands.start()
+        own_broker.pause()
         hands.stop(child)
 
 
