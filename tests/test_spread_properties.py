@@ -226,13 +226,22 @@ def test_crashes_lose_nothing_and_count_nothing_twice(arrival: list[Event], memo
             assert not found_in(table, digest(account).to_bytes(8, "little"))
 
 
+def apart(one: Event) -> Event:
+    """Keep an event's account, and whom it lists, to one network."""
+    if "actor" not in one:
+        return one
+    network = one["actor"].partition(":")[0]
+    lists = {side: [other for other in one[side] if other.startswith(network)] for side in LISTS if side in one}
+    return one | {"network": network} | lists
+
+
 @given(worlds(), st.integers(0, 6), st.data())
 def test_a_crash_amid_an_expiry_keeps_what_is_to_stay(world: list[Event], minutes: int, data: st.DataObject) -> None:
     """However often an expiry is torn apart, offers keep their lines, the old ones in the end without a node.
 
     Accounts keep to their networks here: what an offer closed with on one is added to what lives on another.
     """
-    world = [one | {"network": one["actor"].partition(":")[0]} if "actor" in one else one for one in world]
+    world = [apart(one) for one in world]
     crash, now = Crash(retention_ms=HOUR), NOON + minutes * MINUTE - MINUTE // 2 + HOUR
     for batch in data.draw(batches(world)):
         crash.drive.feed(batch.events, now=NOON + HOUR)
