@@ -37,15 +37,30 @@ def take(root: Path, name: str | None) -> Place:
         installation = _installation(root)
         wanted = [(name, 0)] if name else [(str(number), number) for number in range(1, _PLACES + 1)]
         for found, number in wanted:
-            lock = _lock(root / f"{found}.lock")
-            if lock is not None:
-                folder = root / found
+            folder = root / found
+            if (held := lock(folder)) is not None:
                 folder.mkdir(exist_ok=True)
-                return Place(found, number, f"{installation}-{found}", folder, lock)
+                return Place(found, number, f"{installation}-{found}", folder, held)
     except OSError as error:
         raise RicochetError(f"{root}: {error.strerror or error}") from None
     taken = f"place {name} is" if name else f"all {_PLACES} places are"
     raise RicochetError(f"{root}: {taken} taken by another worker")
+
+
+def folders(root: Path) -> list[Path]:
+    """The folders of all places that were ever taken."""
+    return [path.with_suffix("") for path in sorted(root.glob("*.lock"))]
+
+
+def lock(folder: Path) -> IO[str] | None:
+    """Hold a place for as long as the lock is open; None if somebody has it."""
+    file = open(folder.with_name(f"{folder.name}.lock"), "w")  # noqa: SIM115  # held as long as the worker lives
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def _installation(root: Path) -> str:
@@ -58,13 +73,3 @@ def _installation(root: Path) -> str:
             id = secrets.token_hex(4)
             file.write(id)
     return id
-
-
-def _lock(path: Path) -> IO[str] | None:
-    file = open(path, "w")  # noqa: SIM115  # held as long as the worker lives
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file

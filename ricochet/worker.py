@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import ConsistencyError
 from faust.types.auth import CredentialsT
 
-from ricochet import metrics, places, serving, web, worker_metrics
+from ricochet import copies, metrics, places, serving, web, worker_metrics
 from ricochet.ambassadors import Ambassadors
 from ricochet.errors import RicochetError, complain
 from ricochet.followed import Followed
@@ -108,7 +108,8 @@ async def _work(settings: Settings, place: places.Place, sock: socket.socket, en
         registry = metrics.registry(view, settings.offers_shown)
         registry.register(worker_metrics.WorkerCollector(worker))
         app = web.application(view, registry, worker.trouble, worker.owner)
-        async with serving.guarded(app, sock, settings.token):
+        erasing = copies.erasing(place.folder, worker.tables_in_use, settings.layout.step_ms)
+        async with serving.guarded(app, sock, settings.token), erasing:
             stop = stop_on_signals()
             log.info("working", place=place.name, web=url, kafka=settings.kafka)
             await worker.run(stop, ending)

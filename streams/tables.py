@@ -7,6 +7,8 @@ way (see `streams.rows`), since Faust's own would let the local store run ahead 
 import asyncio
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -23,6 +25,9 @@ _BUFFER_BYTES: Final = 2**20, 8 * 2**20
 nothing."""
 CURRENT_AT: Final = b"__ricochet\0current-at__"
 """The row that says when a partition on disk was last known to be as its changelog was (ms)."""
+_TABLES: Final = Path("v1", "tables")
+"""Where Faust keeps the partitions in a worker's folder."""
+_ERASED: Final = ".erased"
 _OPEN_FILES: Final = 64
 """That a partition has open at a time, at most."""
 
@@ -63,6 +68,11 @@ class RowsTable(faust.Table[bytes, bytes]):
         store: Any = self.data
         store.reopen(number)
 
+    def in_use(self) -> set[str]:
+        """The names of the folders on disk that are open: those of the partitions that the worker has."""
+        store: Any = self.data
+        return set() if self._in_memory else {store.partition_path(number).name for number in store._dbs}
+
     def _new_store(self) -> StoreT[Any, Any]:
         kind, url = (MemoryStore, "memory://") if self._in_memory else (DiskStore, "rocksdb:")
         options = self.options or {}
@@ -83,14 +93,16 @@ class DiskStore(rocksdb.Store):
         if database.get(self.offset_key) is None or wall_clock() - current_at < table.old_ms:
             return database
         database.close()
-        shutil.rmtree(self.partition_path(partition))
+        erase([self.partition_path(partition)])
         return super()._open_for_partition(partition)
 
     def compact(self, partition: int) -> None:
         """Have what was overwritten and deleted leave the files of a partition. Takes a while, in any thread."""
         options = rocksdict.CompactOptions()
         options.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force())
-        database: Any = self._db_for_partition(partition)
+        database: Any = self._dbs.get(partition)
+        if database is None:  # taken away meanwhile: it is not to be opened again
+            return
         database.flush()
         database.compact_range(None, None, options)
 
@@ -100,6 +112,30 @@ class DiskStore(rocksdb.Store):
         database.put(CURRENT_AT, b"%d" % wall_clock())  # it is this worker's, so it is as its changelog
         database.close()
         self._db_for_partition(partition)
+
+
+def old_copies(place: Path, old_ms: int) -> list[Path]:
+    """The partitions in a worker's folder that were not written to for so long (ms), and what is left of erased."""
+    now, tables = wall_clock(), place / _TABLES
+    old = [path for path in tables.glob("*.db") if now - _written_at(path) > old_ms]
+    return [*tables.glob(f"*{_ERASED}"), *old]
+
+
+def erase(copies: Iterable[Path]) -> None:
+    """Delete partitions on disk that nobody has open. One that a kill leaves half deleted is never opened again."""
+    for path in copies:
+        erased = path.with_suffix(_ERASED)
+        if path != erased:
+            shutil.rmtree(erased, ignore_errors=True)
+            path.rename(erased)
+        shutil.rmtree(erased)
+
+
+def _written_at(folder: Path) -> float:
+    """When the newest of a folder's files was written to (ms); now where one goes meanwhile, for then it is in use."""
+    with suppress(FileNotFoundError):
+        return max(path.stat().st_mtime * 1000 for path in (folder, *folder.iterdir()))
+    return wall_clock()
 
 
 class MemoryStore(memory.Store[bytes, bytes]):

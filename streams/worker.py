@@ -211,6 +211,10 @@ class Worker:
         """Bytes of the tables on disk."""
         return sum(path.stat().st_size for path in self.settings.folder.rglob("*") if path.is_file())
 
+    def tables_in_use(self) -> set[str]:
+        """The names of the folders of the partitions that this worker has on disk."""
+        return {name for table in self._tables.values() for name in table.in_use()}
+
     def lags(self) -> Iterator[Lag]:
         """How far each task is behind its partition."""
         now = wall_clock()
