@@ -192,7 +192,7 @@ def test_every_setting_of_a_container_can_be_given() -> None:
         name.removeprefix(PREFIX).lower() for name in (*services()["worker"]["environment"], *image_environment())
     }
     embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"connectors"}
-    in_files |= {"hash_key", "suppression_key", "web_token"}
+    in_files |= {"hash_key", "suppression_key", "web_token", "alertmanager_password"}
     by_compose = {"advertise", "receiver_port"}
     elsewhere = embedded | by_option | in_files | by_compose
     assert Settings.model_fields.keys() - passed == elsewhere
