@@ -25,6 +25,7 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
     loaded = chosen(to, state)
     if loaded.engine == "embedded" and not loaded.state.exists():
         raise RicochetError(f"{loaded.state}: no such state file")
+    ambassadors = Ambassadors.of(loaded)
     erased = forgetting.forget(loaded, event)
     if loaded.engine == "kafka":
         where = "its erasure is safe in Kafka, and the workers take it in"
@@ -35,7 +36,7 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
     files = ", ".join(f"{n} from {name}" for name, n in erased.entries.items())
     click.echo(f"{account}: {where}; entries of the connectors erased: {files or 'none, there are no files'}")
     click.echo("note: backups and exports made before keep it; after a restore, say it again", err=True)
-    if Ambassadors.of(loaded).lists(account):
+    if ambassadors.lists(account):
         click.echo(f"note: {account} has a line in {loaded.ambassadors}: take it out", err=True)
     if erased.faults:
         raise RicochetError(f"{account} is not erased everywhere, say it again: {'; '.join(erased.faults)}")
