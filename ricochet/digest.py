@@ -122,8 +122,8 @@ def html(digest: Digest) -> str:
     return "\n".join([*out, "</body></html>", ""])
 
 
-def send(digest: Digest, alertmanager: str) -> None:
-    """Have Alertmanager send it by the ways of the alerts. Raises `RicochetError`."""
+def send(digest: Digest, alertmanager: str, auth: tuple[str, str] | None = None) -> None:
+    """Have Alertmanager send it by the ways of the alerts; `auth` is user and password. Raises `RicochetError`."""
     alert = {
         "labels": {"alertname": "RicochetDigest", "audience": "recruiters", "severity": "digest"},
         "annotations": {"summary": _heading(digest), "description": text(digest)},
@@ -132,7 +132,7 @@ def send(digest: Digest, alertmanager: str) -> None:
         "endsAt": datetime.fromtimestamp(digest.until / 1000 + 600, UTC).isoformat(),
     }
     try:
-        answer = httpx.post(f"{alertmanager}/api/v2/alerts", json=[alert], timeout=_HANG_S, trust_env=False)
+        answer = httpx.post(f"{alertmanager}/api/v2/alerts", json=[alert], auth=auth, timeout=_HANG_S, trust_env=False)
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise RicochetError(f"{shown(alertmanager)}: the digest was not taken: {_why(error)}") from None

@@ -18,7 +18,8 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
     """Erase ACCOUNT (network:id, in clear or hashed): every place, every aggregate, and the connectors' files.
 
     What it did is gone and what it will do is not kept either. It may be said while connectors and workers run, and
-    again as often as one likes.
+    again as often as one likes. Backups, archives and exports made before keep the account: after a restore, say it
+    again.
     """
     event = forgetting.erasure(account, wall_clock())
     loaded = chosen(to, state)
@@ -34,6 +35,7 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
         where = f"going to be erased from {loaded.state}, once what runs has taken it in"
     files = ", ".join(f"{n} from {name}" for name, n in erased.entries.items())
     click.echo(f"{account}: {where}; entries of the connectors erased: {files or 'none, there are no files'}")
+    click.echo("note: backups and exports made before keep it; after a restore, say it again", err=True)
     if ambassadors.lists(account):
         click.echo(f"note: {account} has a line in {loaded.ambassadors}: take it out", err=True)
     if erased.faults:

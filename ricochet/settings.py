@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         None, min_length=_SECRET_LENGTH, description="Secret that whoever asks a web server has to show; else all may."
     )
     web_token_file: Path | None = Field(None, description="File that holds the web token, instead.")
+    alertmanager_user: str | None = Field(
+        None, pattern="^[^:]+$", description="User that `ricochet digest --send` shows to Alertmanager (basic auth)."
+    )
+    alertmanager_password: SecretStr | None = Field(None, min_length=1, description="The password of that user.")
+    alertmanager_password_file: Path | None = Field(None, description="File that holds that password, instead.")
     port: int = Field(8765, ge=0, le=65535, description="Port of the web server; 0 takes a free one.")
     retention_days: int = Field(
         400,
@@ -258,6 +263,14 @@ class Settings(BaseSettings):
     def token(self) -> str | None:
         """What whoever asks a web server has to show, None if nothing."""
         return secret_in("web_token", self.web_token, self.web_token_file, _SECRET_LENGTH)
+
+    @property
+    def alertmanager_auth(self) -> tuple[str, str] | None:
+        """User and password for Alertmanager, None where it asks for none."""
+        password = secret_in("alertmanager_password", self.alertmanager_password, self.alertmanager_password_file)
+        if (self.alertmanager_user is None) != (password is None):
+            raise RicochetError("settings alertmanager_user and alertmanager_password_file: give both or none")
+        return None if self.alertmanager_user is None or password is None else (self.alertmanager_user, password)
 
     @property
     def hashing(self) -> Hashing | None:

@@ -58,7 +58,8 @@ ssl.keystore.location={folder}/server.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 listener.name.mutual.ssl.client.auth=required
-sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN
+listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
   user_{user}="{password}";
@@ -157,7 +158,8 @@ class Broker:
         if secured is not None:
             secured.write(self._folder)
             listeners = _SECURED
-            scram = ["--add-scram", f"SCRAM-SHA-512=[name={secured.user},password={secured.password}]"]
+            user = f"[name={secured.user},password={secured.password}]"
+            scram = [word for bits in (256, 512) for word in ("--add-scram", f"SCRAM-SHA-{bits}={user}")]
             secured.sasl, secured.mutual = f"127.0.0.1:{sasl}", f"127.0.0.1:{mutual}"
         self._properties.write_text(
             (listeners + _PROPERTIES).format(

@@ -192,7 +192,7 @@ def test_every_setting_of_a_container_can_be_given() -> None:
         name.removeprefix(PREFIX).lower() for name in (*services()["worker"]["environment"], *image_environment())
     }
     embedded, by_option, in_files = {"state", "tail"}, {"port", "worker_port"}, {"connectors"}
-    in_files |= {"hash_key", "suppression_key", "web_token"}
+    in_files |= {"hash_key", "suppression_key", "web_token", "alertmanager_password"}
     by_compose = {"advertise", "receiver_port"}
     elsewhere = embedded | by_option | in_files | by_compose
     assert Settings.model_fields.keys() - passed == elsewhere
@@ -459,44 +459,83 @@ def test_the_image_runs_where_nothing_can_be_written(image: Path) -> None:
 READ_ONLY = """
 mount --make-rprivate /
 mount --bind "$RICOCHET_DATA" "$RICOCHET_DATA"
+if [ "$CLOSED" ]; then  # others may not enter the folder that the interpreter is in: it is put into an open one
+  mount --bind "$PYTHON" "$TMPDIR"
+  mount -t tmpfs -o mode=755 none "$CLOSED"
+  mkdir -p "$PYTHON"
+  mount --move "$TMPDIR" "$PYTHON"
+fi
 mount -t tmpfs none "$TMPDIR"
 mount -o remount,bind,ro /
 for place in / /var/tmp "$PWD"; do
   if touch "$place/probe" 2>/dev/null; then echo "$place can be written"; exit 3; fi
 done
-exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+exec $BECOMING --bounding-set=-all --inh-caps=-all --ambient-caps=-all --no-new-privs "$@"
 """
-"""What the compose file has Docker do: a root that can't be written, a /tmp in memory, a volume, and no rights."""
+"""What the compose file has Docker do: a root that can't be written, a /tmp in memory, a volume, a user, no rights."""
 
 
 @contextmanager
 def confined(image: Path, folder: Path, env: dict[str, str], *command: str) -> Iterator[Child]:
-    """Start a command of the image with a root that can't be written; its data and /tmp are folders of their own."""
+    """Start a command of the image as its user, with a root that can't be written; data and /tmp are in a folder."""
     data, scratch = folder / "data", folder / "scratch"
     data.mkdir()
     scratch.mkdir()
-    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    user, group = map(int, dict(stages()[-1])["USER"].split(":"))
+    python = Path(sys.base_prefix)
+    closed = ""
+    if os.geteuid() == 0:
+        os.chown(data, user, group)
+        closed = next((str(path) for path in [*python.parents][::-1] if not path.stat().st_mode & stat.S_IXOTH), "")
+        alone, becoming = ["unshare", "--mount"], f"setpriv --reuid={user} --regid={group} --clear-groups"
+    else:  # who is not root can become nobody else, but for the name of it
+        alone = ["unshare", "--mount", "--map-root-user"]
+        becoming = f"unshare --user --keep-caps --map-user={user} --map-group={group} setpriv"
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         lacking = "no mount namespace can be had here (user namespaces are switched off)"
         pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
     inside = image_environment() | {"PATH": f"{image / 'bin'}:/usr/bin:/bin", "HOME": str(image)}
     inside |= {"RICOCHET_DATA": str(data), "TMPDIR": str(scratch)} | env
+    inside |= {"CLOSED": closed, "PYTHON": str(python), "BECOMING": becoming}
     args = [*alone, "sh", "-euc", READ_ONLY, "sh", "ricochet", *command]
     with Child(args, image, environment(inside)) as child:
         yield child
 
 
-def test_a_worker_needs_nothing_but_its_volume(image: Path, kafka: str, prefix: str, tmp_path: Path) -> None:
-    """With a root that can't be written and without any right, a worker takes events in and answers for them."""
-    (tmp_path / "told").mkdir()
-    with crew(kafka, prefix, tmp_path / "told") as hands:
+@pytest.fixture
+def volumes() -> Iterator[Path]:
+    """Give a folder that other users may enter, as those of the tests may not be."""
+    with tempfile.TemporaryDirectory(prefix="ricochet-volumes-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def rights(child: Child) -> dict[str, list[str]]:
+    """Read what the kernel knows of a process: whose it is, and what it may do."""
+    lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+    return {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+
+
+def test_a_worker_needs_nothing_but_its_volume(
+    image: Path, kafka: str, prefix: str, volumes: Path, tmp_path: Path
+) -> None:
+    """As the image's user, with a root that can't be written and no right, a worker takes events in and answers."""
+    with crew(kafka, prefix, tmp_path) as hands:
         plain = {name: value for name, value in hands.env.items() if name != "RICOCHET_DATA"}
-        with confined(image, tmp_path, plain | {"RICOCHET_HOST": "127.0.0.1"}, "worker", "--port", "0") as child:
+        with confined(image, volumes, plain | {"RICOCHET_HOST": "127.0.0.1"}, "worker", "--port", "0") as child:
             child.base = address(child.line('"event": "working"'))
             until(lambda: child.get("/readyz").status_code == 200, f"ready: {child.said}", every_s=0.1)
+            user = dict(stages()[-1])["USER"].partition(":")[0] if os.geteuid() == 0 else str(os.geteuid())
+            known = rights(child)
+            assert {*known["Uid"]} == {user} != {"0"}
+            assert "0" not in known["Gid"] + known["Groups"]
+            assert {int(known[name][0], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+            assert known["NoNewPrivs"] == ["1"]
             lines = crowd(4, 100)
             hands.send(lines)
             hands.caught_up()
-            assert hands.report(offers_of(lines)) == embedded(lines, tmp_path / "told")
+            assert hands.report(offers_of(lines)) == embedded(lines, tmp_path)
             assert child.end() == 0, child.said
-        assert [path.name for path in (tmp_path / "data").iterdir()] != []
+        written = [path for path in (volumes / "data").rglob("*") if path.is_file()]
+        assert written
+        assert {str(path.stat().st_uid) for path in written} == {user}

@@ -74,10 +74,14 @@ def with_certificate(secured: Secured, folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("how", ["SCRAM-SHA-512", "a certificate"])
+@pytest.mark.parametrize("how", ["SCRAM-SHA-512", "SCRAM-SHA-256", "a certificate"])
 def test_every_command_works_behind_tls(secured: Secured, folder: Path, prefix: str, tmp_path: Path, how: str) -> None:
     """Topics, worker, replay with its report, offers, export, dead letters and doctor; and no secret is ever said."""
-    env = with_certificate(secured, folder) if how == "a certificate" else with_password(secured, folder)
+    env = (
+        with_certificate(secured, folder)
+        if how == "a certificate"
+        else with_password(secured, folder, SASL_MECHANISM=how)
+    )
     lines = crowd(3, 200)
     wanted = embedded(lines, tmp_path)
     with crew(env["RICOCHET_KAFKA"], prefix, tmp_path, env | {"RICOCHET_LOG_LEVEL": "debug"}) as hands:

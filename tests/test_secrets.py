@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +18,8 @@ KEY = "0123456789abcdef-geheim"
 GIVEN = {
     "RICOCHET_HASH_KEY": KEY,
     "RICOCHET_WEB_TOKEN": "geheim-web-token-1",
+    "RICOCHET_ALERTMANAGER_USER": "ann",
+    "RICOCHET_ALERTMANAGER_PASSWORD": "geheim-alertmanager",
     "RICOCHET_KAFKA_OPTIONS__SECURITY_PROTOCOL": "SASL_SSL",
     "RICOCHET_KAFKA_OPTIONS__SASL_MECHANISM": "PLAIN",
     "RICOCHET_KAFKA_OPTIONS__SASL_PLAIN_USERNAME": "ricochet",
@@ -128,16 +130,41 @@ def test_no_connector_says_its_secrets(network: tuple[str, Rehearsal], tmp_path:
     assert not [secret for secret in [*secrets, KEY] if secret in everything]
 
 
-def test_the_digest_leaves_credentials_of_an_address_out(tmp_path: Path) -> None:
-    """An address with a password in it is used, and said without it, whether or not it answers."""
+def test_the_digest_shows_alertmanager_the_password_of_the_settings(tmp_path: Path) -> None:
+    """User and password, of a file or the environment, are shown to Alertmanager alone, and never said."""
     (tmp_path / "e").write_bytes(b"")
+    (tmp_path / "password").write_text("geheim\n")
+    user = {"RICOCHET_ALERTMANAGER_USER": "ann", "RICOCHET_LOG_LEVEL": "debug"}
+    given = user | {"RICOCHET_ALERTMANAGER_PASSWORD": "geheim"}
+    filed = user | {"RICOCHET_ALERTMANAGER_PASSWORD_FILE": "password"}
     with started("run", "--tail", "e", "--port", "0", cwd=tmp_path) as child, Receiver() as alertmanager:
-        base = address(child.line("running"))
-        to = alertmanager.url.replace("http://", "http://ann:geheim@")
-        sent = good("digest", "--at", base.replace("http://", "http://ann:geheim@"), "--send", to, cwd=tmp_path)
-        assert sent.out == f"sent to {alertmanager.url}\n"
-        assert "geheim" not in json.dumps([sent.out, sent.err])
-        for at in (f"{to}/nothing?key=geheim", "http://ann:geheim@127.0.0.1:1"):
-            assert "geheim" not in ended("digest", "--at", at, cwd=tmp_path).complaint()
-        assert "geheim" not in ended("digest", "--at", base, "--send", f"{to[:-1]}0", cwd=tmp_path).complaint()
+        to = ("digest", "--at", address(child.line("running")), "--send", alertmanager.url)
+        assert good(*to, cwd=tmp_path).out == f"sent to {alertmanager.url}\n"
+        assert alertmanager.tokens == {None}
+        for env in (given, filed):
+            alertmanager.tokens.clear()
+            assert "geheim" not in told(good(*to, cwd=tmp_path, env=env))
+            assert alertmanager.tokens == {f"Basic {b64encode(b'ann:geheim').decode()}"}
+        assert "geheim" not in ended(*to[:-1], f"{to[-1][:-1]}0", cwd=tmp_path, env=given).complaint()
+        for half in (user, {"RICOCHET_ALERTMANAGER_PASSWORD": "geheim"}):
+            complaint = ended(*to, cwd=tmp_path, env=half).complaint()
+            assert complaint == "ricochet: settings alertmanager_user and alertmanager_password_file: give both or none"
         child.end()
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"), [("--at", "web_token_file"), ("--send", "alertmanager_user and alertmanager_password_file")]
+)
+@pytest.mark.parametrize("at", ["http://ann:geheim@127.0.0.1:1", "https://geheim@here/path?a=b"])
+def test_an_address_with_a_password_is_refused(tmp_path: Path, option: str, instead: str, at: str) -> None:
+    """What would stand in the list of processes is not taken; the line names the setting, and not the password."""
+    complaint = ended("digest", option, at, cwd=tmp_path).complaint()
+    assert complaint.startswith(f"ricochet: {option}: ")
+    assert complaint.endswith(f"the settings: {instead}")
+    assert "geheim" not in complaint
+
+
+def test_no_link_is_said_with_its_query(tmp_path: Path) -> None:
+    """Of an address that does not answer, what may be a key in it is not said."""
+    for at in ("http://127.0.0.1:1/nothing?key=geheim", "http://127.0.0.1:1/?key=geheim"):
+        assert "geheim" not in ended("digest", "--at", at, cwd=tmp_path).complaint()

@@ -227,19 +227,20 @@ def test_crashes_lose_nothing_and_count_nothing_twice(arrival: list[Event], memo
 
 
 def apart(one: Event) -> Event:
-    """Keep an event's account, and whom it lists, to one network."""
+    """Keep an event to one network: its account, whom that lists, and what it came through."""
     if "actor" not in one:
         return one
     network = one["actor"].partition(":")[0]
     lists = {side: [other for other in one[side] if other.startswith(network)] for side in LISTS if side in one}
-    return one | {"network": network} | lists
+    via = {"via": one["root"]} if "via" in one and not one["via"].startswith(network) else {}
+    return one | {"network": network} | lists | via
 
 
 @given(worlds(), st.integers(0, 6), st.data())
 def test_a_crash_amid_an_expiry_keeps_what_is_to_stay(world: list[Event], minutes: int, data: st.DataObject) -> None:
     """However often an expiry is torn apart, offers keep their lines, the old ones in the end without a node.
 
-    Accounts keep to their networks here: what an offer closed with on one is added to what lives on another.
+    Nothing leads from one network to another here: what an offer closed with on one is added to what lives on others.
     """
     world = [apart(one) for one in world]
     crash, now = Crash(retention_ms=HOUR), NOON + minutes * MINUTE - MINUTE // 2 + HOUR
