@@ -110,7 +110,8 @@ FAULTS: Final = (
     ),
     Fault(
         "RicochetConnectorGap",
-        "sum by (connector) (increase(ricochet_connector_gaps_total[1h])) > 0",
+        # No counter: what is found before the first scrape would be no increase. The range outlasts a restart.
+        "time() - max by (connector) (max_over_time(ricochet_connector_last_gap_timestamp_seconds[1h])) < 3600",
         "0s", "warning",
         "The connector {{ $labels.connector }} has a gap",
         "It saw nothing for a while and could not ask for it later: figures over that time are lower bounds.",

@@ -47,14 +47,15 @@ def condition(name: str, values: str, worker: str = WORKER) -> Series:
 
 BLUESKY = 'connector="bluesky",instance="c1:8780",job="ricochet-connectors"'
 READING = f'ricochet_connector_reading{{network="bluesky",{BLUESKY}}}'
+GAP = f"ricochet_connector_last_gap_timestamp_seconds{{{BLUESKY}}}"
 STAGE = f'stage="offers",{WORKER}'
 EVENTS = f'ricochet_events_total{{kind="share",network="x",{WORKER}}}'
 FAULTY: dict[str, tuple[Series, Series, str]] = {
     "RicochetConnectorBlind": ({READING: "1x20 0x40"}, {READING: "1x20 0 0 0 1x40"}, "30m"),
     "RicochetConnectorGap": (
-        {f"ricochet_connector_gaps_total{{{BLUESKY}}}": "0x10 1x50"},
-        {f"ricochet_connector_gaps_total{{{BLUESKY}}}": "3x60"},
-        "30m",
+        {GAP: "600x10 _x3000 180600x60"},
+        {GAP: "600x3060"},
+        "3030m",
     ),
     "RicochetCredentialsEnd": (
         {f"ricochet_connector_credentials_seconds{{{BLUESKY}}}": "260000-60x60"},
@@ -195,6 +196,12 @@ def test_a_connector_that_is_gone_is_blind(tools: None, tmp_path: Path) -> None:
     """One that has vanished from what Prometheus reads is blind too, for six hours; then it is taken for removed."""
     promtool(tmp_path, {READING: "1x20 _x500"}, "RicochetConnectorBlind", "40m", fires=True)
     promtool(tmp_path, {READING: "1x20 _x500"}, "RicochetConnectorBlind", "450m", fires=False)
+
+
+def test_a_gap_is_told_for_an_hour(tools: None, tmp_path: Path) -> None:
+    """A gap found before the first scrape is told, though the connector goes away again, and after an hour no more."""
+    promtool(tmp_path, {GAP: "_x10 600x5 _x100"}, "RicochetConnectorGap", "60m", fires=True)
+    promtool(tmp_path, {GAP: "_x10 600x100"}, "RicochetConnectorGap", "71m", fires=False)
 
 
 def test_the_dead_man_s_switch_fires_always(tools: None, tmp_path: Path) -> None:
