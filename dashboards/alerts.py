@@ -97,7 +97,6 @@ class Fault:
 
 _READING = "max by (connector) (ricochet_connector_reading)"
 _LAG = "sum by (stage) (ricochet_consumer_lag_events)"
-_HELD = "sum by (stage) (ricochet_worker_partitions)"
 
 FAULTS: Final = (
     Fault(
@@ -160,9 +159,9 @@ FAULTS: Final = (
     ),
     Fault(
         "RicochetPartitionsUnattended",
-        f"{_HELD} < max_over_time(({_HELD})[6h:1m])",
+        "sum by (stage) (ricochet_worker_partitions) < max by (stage) (ricochet_worker_topic_partitions)",
         "5m", "critical",
-        "{{ $value | humanize }} partitions of stage {{ $labels.stage }} are held, fewer than before",
+        "{{ $value | humanize }} partitions of stage {{ $labels.stage }} are held, fewer than there are",
         "The offers of the others have no figures: a worker is gone, or the group does not settle.",
     ),
     Fault(

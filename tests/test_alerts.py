@@ -49,6 +49,8 @@ BLUESKY = 'connector="bluesky",instance="c1:8780",job="ricochet-connectors"'
 READING = f'ricochet_connector_reading{{network="bluesky",{BLUESKY}}}'
 GAP = f"ricochet_connector_last_gap_timestamp_seconds{{{BLUESKY}}}"
 STAGE = f'stage="offers",{WORKER}'
+OTHER_STAGE = 'instance="w2:8780",job="ricochet",stage="offers"'
+TOPIC = f"ricochet_worker_topic_partitions{{{STAGE}}}"
 EVENTS = f'ricochet_events_total{{kind="share",network="x",{WORKER}}}'
 FAULTY: dict[str, tuple[Series, Series, str]] = {
     "RicochetConnectorBlind": ({READING: "1x20 0x40"}, {READING: "1x20 0 0 0 1x40"}, "30m"),
@@ -84,10 +86,13 @@ FAULTY: dict[str, tuple[Series, Series, str]] = {
     ),
     "RicochetWorkerMissing": ({f"up{{{WORKER}}}": "1x10 0x40"}, {f"up{{{WORKER}}}": "1x10 0 0 1x40"}, "30m"),
     "RicochetPartitionsUnattended": (
-        {f"ricochet_worker_partitions{{{STAGE}}}": "8x10 6x50"},
+        {f"ricochet_worker_partitions{{{STAGE}}}": "8x10 6x50", TOPIC: "8x60"},
+        # Scraped at different moments, the two hold too many for a while, and then too few.
         {
-            f"ricochet_worker_partitions{{{STAGE}}}": "8x10 4x50",
-            'ricochet_worker_partitions{instance="w2:8780",job="ricochet",stage="offers"}': "0x10 4x50",
+            f"ricochet_worker_partitions{{{STAGE}}}": "4x9 8x5 4x40",
+            f"ricochet_worker_partitions{{{OTHER_STAGE}}}": "4x10 0x7 4x40",
+            TOPIC: "8x60",
+            f"ricochet_worker_topic_partitions{{{OTHER_STAGE}}}": "8x60",
         },
         "30m",
     ),
@@ -202,6 +207,12 @@ def test_a_gap_is_told_for_an_hour(tools: None, tmp_path: Path) -> None:
     """A gap found before the first scrape is told, though the connector goes away again, and after an hour no more."""
     promtool(tmp_path, {GAP: "_x10 600x5 _x100"}, "RicochetConnectorGap", "60m", fires=True)
     promtool(tmp_path, {GAP: "_x10 600x100"}, "RicochetConnectorGap", "71m", fires=False)
+
+
+def test_partitions_that_nobody_ever_had_are_unattended(tools: None, tmp_path: Path) -> None:
+    """There need not have been better days."""
+    never = {f"ricochet_worker_partitions{{{STAGE}}}": "6x60", TOPIC: "8x60"}
+    promtool(tmp_path, never, "RicochetPartitionsUnattended", "10m", fires=True)
 
 
 def test_the_dead_man_s_switch_fires_always(tools: None, tmp_path: Path) -> None:
