@@ -158,6 +158,16 @@ FAULTS: Final = (
         "Its offers have no figures until it is back or another takes over.",
     ),
     Fault(
+        # Under Compose the address of a dead worker goes with it, and `up` too. While a worker is made anew, both may
+        # answer for a moment: only as many count as there were for minutes.
+        "RicochetFewerWorkers",
+        "ricochet:ricochet_worker_ready:count"
+        " < max_over_time(min_over_time(ricochet:ricochet_worker_ready:count[5m])[6h:1m])",
+        "10m", "warning",
+        "{{ $value | humanize }} workers answer, fewer than before",
+        "The others have its offers and more to do than they should; there may be none left to take over.",
+    ),
+    Fault(
         "RicochetPartitionsUnattended",
         "sum by (stage) (ricochet_worker_partitions) < max by (stage) (ricochet_worker_topic_partitions)",
         "5m", "critical",
