@@ -183,9 +183,10 @@ FAULTS: Final = (
     ),
     Fault(
         "RicochetNothingComesIn",
-        "sum(rate(ricochet_events_total[30m])) == 0",
+        # Where nothing ever came, there is no series to have a rate.
+        '(sum(rate(ricochet_events_total[30m])) or 0 * count(up{job="ricochet"} == 1)) == 0',
         "1h", "warning",
-        "No event has come in for an hour and a half",
+        "No event has come in for an hour or more",
         "Nobody posts or shares anything, or nothing reaches Ricochet although its parts run.",
     ),
     Fault(

@@ -225,6 +225,12 @@ def test_fewer_workers_on_purpose_are_told_for_hours_alone(tools: None, tmp_path
     promtool(tmp_path, series, "RicochetFewerWorkers", "400m", fires=False)
 
 
+def test_where_no_event_ever_came_nothing_comes_in(tools: None, tmp_path: Path) -> None:
+    """Workers that run and have never had an event, as with a wrong topic prefix, are told of too."""
+    promtool(tmp_path, {f"up{{{WORKER}}}": "1x90"}, "RicochetNothingComesIn", "50m", fires=False)
+    promtool(tmp_path, {f"up{{{WORKER}}}": "1x90"}, "RicochetNothingComesIn", "70m", fires=True)
+
+
 def test_partitions_that_nobody_ever_had_are_unattended(tools: None, tmp_path: Path) -> None:
     """There need not have been better days."""
     never = {f"ricochet_worker_partitions{{{STAGE}}}": "6x60", TOPIC: "8x60"}
