@@ -57,6 +57,8 @@ class Status:
     events: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     gaps: int = 0
+    last_gap: float | None = None
+    """Wall clock (s) at which the last gap was found."""
     reconnects: int = 0
     rate_limits: int = 0
     heard_ms: int | None = None
@@ -228,6 +230,7 @@ class Runner(Lasting):
 
     def _gap(self, blind: Blind) -> Gap:
         self.status.gaps += 1
+        self.status.last_gap = time.time()
         network = self.status.network
         return Gap(
             v=1,

@@ -97,7 +97,6 @@ class Fault:
 
 _READING = "max by (connector) (ricochet_connector_reading)"
 _LAG = "sum by (stage) (ricochet_consumer_lag_events)"
-_HELD = "sum by (stage) (ricochet_worker_partitions)"
 
 FAULTS: Final = (
     Fault(
@@ -110,7 +109,8 @@ FAULTS: Final = (
     ),
     Fault(
         "RicochetConnectorGap",
-        "sum by (connector) (increase(ricochet_connector_gaps_total[1h])) > 0",
+        # No counter: what is found before the first scrape would be no increase. The range outlasts a restart.
+        "time() - max by (connector) (max_over_time(ricochet_connector_last_gap_timestamp_seconds[1h])) < 3600",
         "0s", "warning",
         "The connector {{ $labels.connector }} has a gap",
         "It saw nothing for a while and could not ask for it later: figures over that time are lower bounds.",
@@ -158,10 +158,20 @@ FAULTS: Final = (
         "Its offers have no figures until it is back or another takes over.",
     ),
     Fault(
+        # Under Compose the address of a dead worker goes with it, and `up` too. While a worker is made anew, both may
+        # answer for a moment: only as many count as there were for minutes.
+        "RicochetFewerWorkers",
+        "ricochet:ricochet_worker_ready:count"
+        " < max_over_time(min_over_time(ricochet:ricochet_worker_ready:count[5m])[6h:1m])",
+        "10m", "warning",
+        "{{ $value | humanize }} workers answer, fewer than before",
+        "The others have its offers and more to do than they should; there may be none left to take over.",
+    ),
+    Fault(
         "RicochetPartitionsUnattended",
-        f"{_HELD} < max_over_time(({_HELD})[6h:1m])",
+        "sum by (stage) (ricochet_worker_partitions) < max by (stage) (ricochet_worker_topic_partitions)",
         "5m", "critical",
-        "{{ $value | humanize }} partitions of stage {{ $labels.stage }} are held, fewer than before",
+        "{{ $value | humanize }} partitions of stage {{ $labels.stage }} are held, fewer than there are",
         "The offers of the others have no figures: a worker is gone, or the group does not settle.",
     ),
     Fault(
@@ -173,9 +183,10 @@ FAULTS: Final = (
     ),
     Fault(
         "RicochetNothingComesIn",
-        "sum(rate(ricochet_events_total[30m])) == 0",
+        # Where nothing ever came, there is no series to have a rate.
+        '(sum(rate(ricochet_events_total[30m])) or 0 * count(up{job="ricochet"} == 1)) == 0',
         "1h", "warning",
-        "No event has come in for an hour and a half",
+        "No event has come in for an hour or more",
         "Nobody posts or shares anything, or nothing reaches Ricochet although its parts run.",
     ),
     Fault(

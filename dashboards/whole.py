@@ -77,13 +77,17 @@ def _connectors(made: dashboard.Dashboard) -> None:
             wide=8,
         )
     )
+    made.with_panel(
+        course(
+            "Last gap",
+            "Time since a connector found that it had seen nothing for a while: figures over that are lower bounds.",
+            "s",
+            {"time() - max by (connector) (ricochet_connector_last_gap_timestamp_seconds)": "{{connector}}"},
+            empty="No gap since they started",
+            wide=8,
+        )
+    )
     for title, says, unit, asked in (
-        (
-            "Gaps",
-            "Windows in an hour of which a connector saw nothing: figures over them are lower bounds.",
-            "short",
-            {"sum by (connector) (increase(ricochet_connector_gaps_total[1h]))": "{{connector}}"},
-        ),
         (
             "Cursor behind",
             "How far what was read and is safe lies behind the clock.",

@@ -15,6 +15,10 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "connector_reading": ("1 while a connector is connected and reads.", (_CONNECTOR, "network")),
     "connector_last_message_seconds": ("Time since a connector's last message.", (_CONNECTOR,)),
     "connector_cursor_age_seconds": ("How far the saved cursor lies behind the clock, in event time.", (_CONNECTOR,)),
+    "connector_last_gap_timestamp_seconds": (
+        "When a connector last found that it had seen nothing for a while, if it did since it started.",
+        (_CONNECTOR,),
+    ),
     "lookups_waiting": ("Accounts whose followers are worth looking up and are not known yet.", (_CONNECTOR,)),
     "lookups_unaffordable": ("Of these, accounts that today's budget does not reach.", (_CONNECTOR,)),
     "lookups_budget_left_ratio": ("The part of today's budget of calls or dollars that is left.", (_CONNECTOR,)),
@@ -58,6 +62,8 @@ class ConnectorCollector(Collector):
                 gauges["connector_credentials_seconds"].add_metric(name, status.expires_ms / 1000 - now)
             if status.last_message is not None:
                 gauges["connector_last_message_seconds"].add_metric(name, max(0.0, now - status.last_message))
+            if status.last_gap is not None:
+                gauges["connector_last_gap_timestamp_seconds"].add_metric(name, status.last_gap)
             if status.heard_ms is not None:
                 gauges["connector_cursor_age_seconds"].add_metric(name, max(0.0, now - status.heard_ms / 1000))
             counters["connector_messages"].add_metric(name, status.messages)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # Faust takes a second to come, and the page of all metrics d
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "worker_ready": ("1 if the worker is whole and gets on, 0 while it recovers, is stalled or makes no progress.", ()),
     "worker_partitions": ("Partitions that the worker has, by stage.", ("stage",)),
+    "worker_topic_partitions": ("Partitions that the settings give to the topic that a stage reads.", ("stage",)),
     "consumer_lag_events": (
         "Events (or facts, for the second stage) in Kafka that are not acknowledged yet, reckoned from messages by"
         " their mean size so far.",
@@ -48,6 +49,9 @@ class WorkerCollector(Collector):
         for stage, tasks in stages.items():
             gauges["worker_partitions"].add_metric((stage,), len(tasks))
             gauges["worker_unacknowledged_bytes"].add_metric((stage,), sum(task.pending_bytes for task in tasks))
+        layout = worker.settings.layout
+        gauges["worker_topic_partitions"].add_metric(("people",), layout.social_partitions)
+        gauges["worker_topic_partitions"].add_metric(("offers",), layout.offer_partitions)
         lags = list(worker.lags())
         for stage in stages:
             mine = [lag for lag in lags if lag.stage == stage]

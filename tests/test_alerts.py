@@ -47,14 +47,20 @@ def condition(name: str, values: str, worker: str = WORKER) -> Series:
 
 BLUESKY = 'connector="bluesky",instance="c1:8780",job="ricochet-connectors"'
 READING = f'ricochet_connector_reading{{network="bluesky",{BLUESKY}}}'
+GAP = f"ricochet_connector_last_gap_timestamp_seconds{{{BLUESKY}}}"
 STAGE = f'stage="offers",{WORKER}'
+READY = f"ricochet_worker_ready{{{WORKER}}}"
+OTHER_READY = 'ricochet_worker_ready{instance="w2:8780",job="ricochet"}'
+ANEW = 'ricochet_worker_ready{instance="w3:8780",job="ricochet"}'
+OTHER_STAGE = 'instance="w2:8780",job="ricochet",stage="offers"'
+TOPIC = f"ricochet_worker_topic_partitions{{{STAGE}}}"
 EVENTS = f'ricochet_events_total{{kind="share",network="x",{WORKER}}}'
 FAULTY: dict[str, tuple[Series, Series, str]] = {
     "RicochetConnectorBlind": ({READING: "1x20 0x40"}, {READING: "1x20 0 0 0 1x40"}, "30m"),
     "RicochetConnectorGap": (
-        {f"ricochet_connector_gaps_total{{{BLUESKY}}}": "0x10 1x50"},
-        {f"ricochet_connector_gaps_total{{{BLUESKY}}}": "3x60"},
-        "30m",
+        {GAP: "600x10 _x3000 180600x60"},
+        {GAP: "600x3060"},
+        "3030m",
     ),
     "RicochetCredentialsEnd": (
         {f"ricochet_connector_credentials_seconds{{{BLUESKY}}}": "260000-60x60"},
@@ -82,17 +88,26 @@ FAULTY: dict[str, tuple[Series, Series, str]] = {
         "30m",
     ),
     "RicochetWorkerMissing": ({f"up{{{WORKER}}}": "1x10 0x40"}, {f"up{{{WORKER}}}": "1x10 0 0 1x40"}, "30m"),
+    # One is gone with its address; one is made anew, and both answer for two minutes.
+    "RicochetFewerWorkers": (
+        {READY: "1x60", OTHER_READY: "1x10 stale"},
+        {READY: "1x60", OTHER_READY: "1x12 stale", ANEW: "_x10 1x50"},
+        "30m",
+    ),
     "RicochetPartitionsUnattended": (
-        {f"ricochet_worker_partitions{{{STAGE}}}": "8x10 6x50"},
+        {f"ricochet_worker_partitions{{{STAGE}}}": "8x10 6x50", TOPIC: "8x60"},
+        # Scraped at different moments, the two hold too many for a while, and then too few.
         {
-            f"ricochet_worker_partitions{{{STAGE}}}": "8x10 4x50",
-            'ricochet_worker_partitions{instance="w2:8780",job="ricochet",stage="offers"}': "0x10 4x50",
+            f"ricochet_worker_partitions{{{STAGE}}}": "4x9 8x5 4x40",
+            f"ricochet_worker_partitions{{{OTHER_STAGE}}}": "4x10 0x7 4x40",
+            TOPIC: "8x60",
+            f"ricochet_worker_topic_partitions{{{OTHER_STAGE}}}": "8x60",
         },
         "30m",
     ),
     "RicochetWorkerStalled": (
-        {f"ricochet_worker_ready{{{WORKER}}}": "1x10 0x40"},
-        {f"ricochet_worker_ready{{{WORKER}}}": "1x10 0x5 1x40"},
+        {READY: "1x10 0x40"},
+        {READY: "1x10 0x5 1x40"},
         "30m",
     ),
     "RicochetNothingComesIn": ({EVENTS: "0+60x20 1200x200"}, {EVENTS: "0+60x20 1200x50 1200+1x150"}, "180m"),
@@ -195,6 +210,31 @@ def test_a_connector_that_is_gone_is_blind(tools: None, tmp_path: Path) -> None:
     """One that has vanished from what Prometheus reads is blind too, for six hours; then it is taken for removed."""
     promtool(tmp_path, {READING: "1x20 _x500"}, "RicochetConnectorBlind", "40m", fires=True)
     promtool(tmp_path, {READING: "1x20 _x500"}, "RicochetConnectorBlind", "450m", fires=False)
+
+
+def test_a_gap_is_told_for_an_hour(tools: None, tmp_path: Path) -> None:
+    """A gap found before the first scrape is told, though the connector goes away again, and after an hour no more."""
+    promtool(tmp_path, {GAP: "_x10 600x5 _x100"}, "RicochetConnectorGap", "60m", fires=True)
+    promtool(tmp_path, {GAP: "_x10 600x100"}, "RicochetConnectorGap", "71m", fires=False)
+
+
+def test_fewer_workers_on_purpose_are_told_for_hours_alone(tools: None, tmp_path: Path) -> None:
+    """After six hours, fewer workers are as many as there should be."""
+    series = {READY: "1x600", OTHER_READY: "1x10 stale"}
+    promtool(tmp_path, series, "RicochetFewerWorkers", "300m", fires=True)
+    promtool(tmp_path, series, "RicochetFewerWorkers", "400m", fires=False)
+
+
+def test_where_no_event_ever_came_nothing_comes_in(tools: None, tmp_path: Path) -> None:
+    """Workers that run and have never had an event, as with a wrong topic prefix, are told of too."""
+    promtool(tmp_path, {f"up{{{WORKER}}}": "1x90"}, "RicochetNothingComesIn", "50m", fires=False)
+    promtool(tmp_path, {f"up{{{WORKER}}}": "1x90"}, "RicochetNothingComesIn", "70m", fires=True)
+
+
+def test_partitions_that_nobody_ever_had_are_unattended(tools: None, tmp_path: Path) -> None:
+    """There need not have been better days."""
+    never = {f"ricochet_worker_partitions{{{STAGE}}}": "6x60", TOPIC: "8x60"}
+    promtool(tmp_path, never, "RicochetPartitionsUnattended", "10m", fires=True)
 
 
 def test_the_dead_man_s_switch_fires_always(tools: None, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from connectors.connector import Connector
 from connectors.door import DeadLetters, Door, DoorError
 from connectors.journal import Journal
 from connectors.runner import Runner
+from ricochet.connector_metrics import ConnectorCollector
 from spread.events import AnyEvent, Gap
 from spread.hashing import Hashing
 from streams.cluster import Cluster, ClusterError
@@ -169,11 +170,16 @@ def test_a_rejected_cursor_is_a_cold_start_with_a_gap(connector: Connector, netw
     with Journal(journal) as kept:
         kept.save(kept.turn(network.stale_cursor, heard))
     shelf = Shelf()
+    began = time.time()
     with running(connector, journal, lambda: shelf) as one:
         until(lambda: any(isinstance(event, Gap) for event in shelf.events), "the gap")
+        found = time.time()
         network.spread(5)
         until(lambda: shelf.ids() >= {*network.acts}, "the events")
         assert one.status.gaps == 1
+        families = {family.name: family for family in ConnectorCollector(lambda: [one.status], tuple).collect()}
+        (told,) = families["ricochet_connector_last_gap_timestamp_seconds"].samples
+        assert began <= told.value <= found
     (gap,) = {event.id: event for event in shelf.events if isinstance(event, Gap)}.values()
     assert gap.from_ == heard
     assert heard < gap.to_ <= time.time_ns() // 1_000_000

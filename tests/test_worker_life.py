@@ -107,6 +107,9 @@ def test_metrics_sum_up_over_workers_and_nothing_stale_stays(hands: Crew, tmp_pa
         until(lambda: summed(hands) == wanted, "the sums to be right", every_s=0.2)
 
     sums_are_right((first, 4))
+    assert all(
+        of_stage(first.samples(), "ricochet_worker_topic_partitions", stage) == 4 for stage in ("people", "offers")
+    )
     second = hands.start()
     sums_are_right((first, 2), (second, 2))
     hands.stop(first)
