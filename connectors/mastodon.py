@@ -69,6 +69,7 @@ class MastodonConnector(Connector):
                 required=True,
             ),
             Option("hashtags", "Hashtags whose public posts are read, without #.", []),
+            Option("stream_hosts", "Hosts that instances stream from, if not below their own names or not public.", []),
             Option("sweep_minutes", "Minutes between questions about the offers' posts; 0: none.", 60.0),
             Option("silence_s", "Seconds without a sign of life after which a stream is given up.", 60.0),
             *lookup_options(calls=1_000),
@@ -176,7 +177,8 @@ class MastodonConnector(Connector):
         of = {name: token for name in names for token in _tokens(name, tokens)}
         if of.keys() != {*names} or len(tokens) != len(of):
             raise Refused("option token of connector mastodon: one token for each of the instances, as HOST=TOKEN")
-        return [Instance(name, token, self.options.number("silence_s")) for name, token in of.items()]
+        silence_s, hosts = self.options.number("silence_s"), self.options.texts("stream_hosts")
+        return [Instance(name, token, silence_s, hosts) for name, token in of.items()]
 
     def _catch_up(self, *, looks_back: bool) -> None:
         """Plan to read all timelines on from where they stand."""

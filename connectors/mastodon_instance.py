@@ -1,12 +1,16 @@
 """One instance of Mastodon, asked through Mastodon.py: its answers as they came, its faults in the contract's words.
 
 The library's own objects are left aside, since what is kept of a message is what `normalise` reads again after a crash.
+
+The token goes to the instance alone. An answer may name another host for streams: it has to lie below the instance's
+own name, at public addresses, or be named by a person; and nothing but TLS leads there.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import msgspec
 import requests
@@ -16,9 +20,13 @@ from connectors.api import Missing, fault
 from connectors.clock import now_ms
 from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.mastodon_statuses import Message
+from connectors.public_network import LookUp, NotPublic, Unreachable, addresses, checked
 from spread.events import UNREADABLE
 
 _TIMEOUT_S: Final = 30.0
+_HTTPS: Final = 443
+_SHOWN: Final = 100
+"""Characters of a host that an answer names."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 _T = TypeVar("_T")
@@ -53,20 +61,29 @@ class Answer(msgspec.Struct):
 class Instance:
     """The instance named in an allow-list, as `social.example` or an address, and a token of an account there.
 
-    `silence_s` is how long a stream may say nothing, a sign of life included. Any thread may ask.
+    `silence_s` is how long a stream may say nothing, a sign of life included. `stream_hosts` are hosts that it may
+    stream from, wherever they are; `look_up` gives the addresses of another. Any thread may ask.
     """
 
-    def __init__(self, name: str, token: str, silence_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        silence_s: float,
+        stream_hosts: Collection[str] = (),
+        look_up: LookUp = addresses,
+    ) -> None:
         base = name if "://" in name else f"https://{name}"
         self.host: Final = urlsplit(base).netloc.lower()
         if not self.host or (urlsplit(base).scheme != "https" and self.host.partition(":")[0] not in _LOOPBACK):
             raise Refused("option instances of connector mastodon: each is a host, or an address with https")
-        self._is_plain = urlsplit(base).scheme == "http"
+        self._scheme: Final = urlsplit(base).scheme
+        self._stream_hosts, self._look_up = {host.lower() for host in stream_hosts}, look_up
         self.silence_s: Final = silence_s
         self.domain = self.me = ""
         """How it names itself in the names of accounts, and the token's account there; known after `greet`."""
         self._last = threading.local()
-        self._session = requests.Session()
+        self._session = _Session(self._may_ask)
         self._session.hooks["response"].append(self._note)
         self.client: Final = Mastodon(
             access_token=token,
@@ -119,9 +136,44 @@ class Instance:
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
         to = urlsplit(response.headers.get("Location", "") if response.is_redirect else "")
-        if to.netloc.lower() not in ("", self.host) or (to.scheme == "http" and not self._is_plain):
+        if to.netloc.lower() not in ("", self.host) or to.scheme not in ("", self._scheme):
             raise NotConnected(f"{self.host} leads elsewhere")
         self._last.response = response
+
+    def _may_ask(self, url: str) -> None:
+        """Raise where the token may not go."""
+        to = urlsplit(url)
+        if (to.scheme, to.netloc.lower()) == (self._scheme, self.host):
+            return
+        host, said = to.hostname or "", f"{self.host} streams from {to.netloc[:_SHOWN]!r}"
+        if to.scheme != "https":
+            raise Refused(f"{said} without TLS")
+        if host in self._stream_hosts:
+            return
+        meant = "if it is meant, name it in option stream_hosts of connector mastodon"
+        own = self.host.partition(":")[0]
+        if host != own and not host.endswith(f".{own}"):
+            raise Refused(f"{said}: {meant}")
+        if {"https", "all"} & getproxies().keys():
+            return  # the proxy looks names up, and keeps private addresses to itself
+        try:
+            checked(host, to.port or _HTTPS, self._look_up, _TIMEOUT_S)
+        except NotPublic:
+            raise Refused(f"{said}, which is not at a public address: {meant}") from None
+        except Unreachable as error:
+            raise NotConnected(f"{self.host}: streaming: {error}") from None
+
+
+class _Session(requests.Session):
+    """Asks `may_ask` of each address before anything is sent there, redirects included."""
+
+    def __init__(self, may_ask: Callable[[str], None]) -> None:
+        super().__init__()
+        self._may_ask = may_ask
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        self._may_ask(request.url or "")
+        return super().send(request, **kwargs)
 
 
 class _Faults:

@@ -6,6 +6,7 @@ come is bounded: at the bound the library's thread waits, and with it the networ
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,14 +34,19 @@ class Pump:
 
     def get(self, timeout_s: float, most: int = 500) -> list[Any]:
         """What has come, waiting for the first; empty if nothing came in time. Raises how the thread ended."""
+        until = time.monotonic() + timeout_s
         items: list[Any] = []
-        try:
-            items.append(self._items.get(timeout=max(0.0, timeout_s)))
-            while len(items) < most:
-                items.append(self._items.get_nowait())
-        except queue.Empty:
-            if not items and not self._thread.is_alive() and self._items.empty():
-                raise self._end() from None
+        while not items:
+            left = until - time.monotonic()
+            try:
+                items.append(self._items.get(timeout=max(0.0, min(left, _LOOK_S))))
+            except queue.Empty:
+                if not self._thread.is_alive() and self._items.empty():
+                    raise self._end() from None
+                if left <= 0:
+                    break
+        while items and len(items) < most and not self._items.empty():
+            items.append(self._items.get_nowait())
         return items
 
     def close(self) -> None:

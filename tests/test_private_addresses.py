@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpcore
 import pytest
 
-from connectors.connector import NotConnected
+from connectors.connector import ConnectorError, NotConnected, Refused
 from connectors.feeds import pages
 from connectors.feeds.web import FeedError, Web
 from connectors.mastodon_instance import Instance
+from connectors.mastodon_streams import Stream
+from tests.mastodon_instance import TOKEN
+from tests.mastodon_instance import Instance as Fake
 from tests.processes import ended
 from tests.replay import Answer, Replay, replay
 
@@ -156,3 +160,51 @@ def test_an_instance_of_mastodon_cannot_lead_elsewhere(server: Replay) -> None:
             instance.greet()
         instance.close()
         assert other.asked == []
+
+
+def streamed(told: Fake, url: str, *hosts: str, answer: str = LOOPBACK) -> ConnectorError:
+    """Give how a stream of an instance on loopback fails that says to stream from there."""
+    told.answers["/api/v1/instance"] = {"uri": "d", "version": "4.5.0", "urls": {"streaming_api": url}}
+    base = told.base.replace(LOOPBACK, "localhost")
+    instance = Instance(base, TOKEN, 1.0, hosts, lambda host, port: [answer])
+    instance.greet()
+    stream = Stream(instance, "home", Event())
+    with pytest.raises(ConnectorError) as caught:
+        stream.attached()
+    stream.close()
+    instance.close()
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("ws://{}", "without TLS"),
+        ("http://localhost:{port}", "without TLS"),
+        ("ws://streaming.localhost:{port}", "without TLS"),
+        ("wss://{}", "stream_hosts"),
+        ("wss://localhost.example:{port}", "stream_hosts"),
+        ("wss://xlocalhost:{port}", "stream_hosts"),
+        ("wss://localhost@{}", "stream_hosts"),
+        ("wss://localhost:{port}", "not at a public address"),
+        ("wss://streaming.localhost:{port}", "not at a public address"),
+    ],
+)
+def test_an_instance_of_mastodon_cannot_have_its_token_sent_elsewhere(server: Replay, url: str, why: str) -> None:
+    """A stream on another host, port or without TLS is refused in a line before anything is sent there."""
+    port = server.base.rpartition(":")[2]
+    with Fake() as told:
+        found = streamed(told, url.format(f"{LOOPBACK}:{port}", port=port))
+    assert isinstance(found, Refused) and why in str(found)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("named", [(), ("streaming.localhost",)])
+def test_an_instance_of_mastodon_may_stream_below_its_name(server: Replay, named: tuple[str, ...]) -> None:
+    """At public addresses, or where a person named the host, whatever its addresses, it is asked, over TLS alone."""
+    port = server.base.rpartition(":")[2]
+    with Fake() as told:
+        found = streamed(told, f"wss://streaming.localhost:{port}", *named, answer=LOOPBACK if named else PUBLIC)
+    assert isinstance(found, NotConnected) and str(found).startswith("localhost:")
+    assert server.asked == []
