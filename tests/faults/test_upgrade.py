@@ -37,6 +37,7 @@ def test_tables_of_an_older_encoding_are_gone_on_with(kafka: str, prefix: str, t
         story.events(before)
         story.reaches(0.5)
         story.kill("a", "b")
+        shutil.rmtree(story.place("a"))
         story.start("a")
         story.events(after)
         story.ends_well()
