@@ -63,7 +63,9 @@ def ricochet() -> None:
 
 
 @ricochet.command()
-@click.option("--seed", default=1, show_default=True, help="Another seed is another day.")
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Another seed is another day."
+)
 @click.option(
     "--speed",
     default=720.0,
@@ -125,8 +127,8 @@ def run(tail: tuple[Path, ...], names: tuple[str, ...], state: Path | None, host
     type=_Speed(0, 1e9),
     help="Event time against the clock; 0 is flat out.",
 )
-@click.option("--report", type=_PATH, help="Write the report here, as JSON lines.")
-@click.option("--edges", type=_PATH, help="Write who passed it on to whom here, as JSON lines.")
+@click.option("--report", type=_PATH, help="Write the report here, as JSON lines; `-` is standard output.")
+@click.option("--edges", type=_PATH, help="Write who passed it on to whom here, as JSON lines; `-` likewise.")
 def replay(
     *, files: tuple[str, ...], to: str, state: Path | None, speed: float, report: Path | None, edges: Path | None
 ) -> None:
@@ -165,7 +167,7 @@ def replay(
     rejected.sum_up()
     line = census.line()
     counts = f"{line.events:,} events, {line.rejected:,} rejected, {line.duplicates:,} duplicates"
-    click.echo(f"{counts}; {len(census.offers):,} offers")
+    click.echo(f"{counts}; {len(census.offers):,} offers", err=Path("-") in (report, edges))
 
 
 @ricochet.command()
@@ -205,8 +207,9 @@ def settings_() -> None:
     shown = Table(
         title=f"settings, from the environment ({settings.PREFIX}NAME), {settings.settings_file()} and defaults"
     )
-    for column in ("setting", "value", "from", "what it does"):
-        shown.add_column(column)
+    shown.add_column("setting", no_wrap=True)
+    for column in ("value", "from", "what it does"):
+        shown.add_column(column, overflow="fold")
     for name, field in settings.Settings.model_fields.items():
         value = getattr(chosen, name)
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -24,6 +24,7 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
     loaded = chosen(to, state)
     if loaded.engine == "embedded" and not loaded.state.exists():
         raise RicochetError(f"{loaded.state}: no such state file")
+    ambassadors = Ambassadors.of(loaded)
     erased = forgetting.forget(loaded, event)
     if loaded.engine == "kafka":
         where = "its erasure is safe in Kafka, and the workers take it in"
@@ -33,7 +34,7 @@ def forget(account: str, to: str | None, state: Path | None) -> None:
         where = f"going to be erased from {loaded.state}, once what runs has taken it in"
     files = ", ".join(f"{n} from {name}" for name, n in erased.entries.items())
     click.echo(f"{account}: {where}; entries of the connectors erased: {files or 'none, there are no files'}")
-    if Ambassadors.of(loaded).lists(account):
+    if ambassadors.lists(account):
         click.echo(f"note: {account} has a line in {loaded.ambassadors}: take it out", err=True)
     if erased.faults:
         raise RicochetError(f"{account} is not erased everywhere, say it again: {'; '.join(erased.faults)}")

@@ -309,6 +309,7 @@ def load(**overrides: Any) -> Settings:
 
 def origin(settings: Settings, name: str) -> str:
     """Where the value of a setting came from: environment, file or default."""
-    if PREFIX + name.upper() in os.environ:
+    variable = (PREFIX + name).lower()
+    if any(one.lower() == variable or one.lower().startswith(variable + "__") for one in os.environ):
         return "environment"
     return "file" if name in settings.model_fields_set else "default"

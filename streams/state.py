@@ -233,6 +233,8 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _lock(path: Path) -> IO[str]:
+    if path.is_dir():
+        raise StateError(f"{path} is a folder, not a state file")
     try:
         file = open(path.with_name(path.name + ".lock"), "w")  # noqa: SIM115  # held as long as the state is open
     except OSError as error:

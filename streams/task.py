@@ -20,6 +20,7 @@ from streams.keeping import Keeping
 from streams.letters import letter
 from streams.offers import Offers
 from streams.outbox import Message, Outbox
+from streams.past import Past
 from streams.people import People
 from streams.rows import Changes, PartitionRows
 from streams.snapshots import Due, snapshot
@@ -206,11 +207,12 @@ class OffersTask(Task):
         memory: int,
         about: Callable[[str], JobOffer] = JobOffer.unknown,
         thresholds: Thresholds = DEFAULTS,
+        past: Past | None = None,
     ) -> None:
         super().__init__(*args)
         self.stage = Offers(self._health, keeping=keeping, memory=memory)
         self.snapshots = Due()
-        self.watch = Watch(self.stage, about, thresholds)
+        self.watch = Watch(self.stage, about, thresholds, past)
 
     def announce(self) -> None:
         """Bring stored offers to hand, as many as the memory allows, and have all told where they are now."""

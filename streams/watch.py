@@ -16,8 +16,9 @@ from spread.facts import Called
 from spread.offer import Offer
 from spread.registry import JobOffer
 from spread.thresholds import Thresholds
-from spread.usual import PAST_MS, Totals, Usual, totals, usual
+from spread.usual import PAST_MS, totals
 from streams.offers import Offers
+from streams.past import Past
 from streams.table import Table
 
 AT_ONCE: Final = 10
@@ -47,17 +48,21 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """The offers of one stage. `about` says what is known of an offer beside how it spreads."""
+    """The offers of one stage. `about` says what is known of an offer beside how it spreads.
 
-    def __init__(self, stage: Offers, about: Callable[[str], JobOffer], thresholds: Thresholds) -> None:
+    Stages may share what is `past`.
+    """
+
+    def __init__(
+        self, stage: Offers, about: Callable[[str], JobOffer], thresholds: Thresholds, past: Past | None = None
+    ) -> None:
         self._stage, self._about, self._thresholds = stage, about, thresholds
+        self._past = past or Past()
         self._watched: dict[str, int] = {}
         """Each offer with when it is looked at next (ms)."""
         self._looked: dict[str, int] = {}
         self._round: list[str] = []
         self._round_at: int | None = None
-        self._pasts: dict[str, tuple[str, Totals]] = {}
-        self._usual: dict[str, Usual | None] = {}
         self._unlearnt: list[str] = []
         self._learnt_at: int | None = None
         self.recent: deque[Alert] = deque(maxlen=_RECENT)
@@ -98,7 +103,7 @@ class Watch:
         """What the conditions of an offer are told beside how it spreads."""
         job = self._about(id)
         ends = [at for at in (job.closes, job.closed) if at is not None]
-        return Setting(min(ends, default=None), self._usual.get(job.company), self._thresholds)
+        return Setting(min(ends, default=None), self._past.usual(job.company), self._thresholds)
 
     def _watch_on(self, offer: Offer, now: int) -> None:
         self._looked[offer.id] = now
@@ -121,19 +126,16 @@ class Watch:
         """Learn what is usual from all offers: looked through once an hour, a few at a time."""
         if not self._unlearnt and (self._learnt_at is None or now - self._learnt_at >= _LEARN_EVERY_MS):
             self._learnt_at = now
-            self._unlearnt = [id for id in self._stage.ids(table) if id not in self._pasts]
+            self._unlearnt = [id for id in self._stage.ids(table) if id not in self._past]
         if not self._unlearnt:
             return
         some, self._unlearnt = self._unlearnt[:AT_ONCE], self._unlearnt[AT_ONCE:]
         for id in some:
             past = self._stage.offer(id, table).past()
             if past is not None and past[0] < now - PAST_MS:
-                self._pasts[id] = self._about(id).company, totals(*past)
+                self._past.learn(id, self._about(id).company, totals(*past))
         if not self._unlearnt:
-            of: dict[str, list[Totals]] = {}
-            for company, shares in self._pasts.values():
-                of.setdefault(company, []).append(shares)
-            self._usual = {company: usual(pasts) for company, pasts in of.items()}
+            self._past.compare()
 
 
 def _is_watched(offer: Offer, now: int) -> bool:

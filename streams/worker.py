@@ -26,6 +26,7 @@ from streams.ending import Ending, bound
 from streams.health import Health
 from streams.keeping import Keeping
 from streams.membership import Membership
+from streams.past import Past
 from streams.reading import Reading
 from streams.rows import PartitionRows
 from streams.suppression import adopt
@@ -87,6 +88,7 @@ class Worker:
         self.health = Health()
         self._people: dict[int, PeopleTask] = {}
         self._offers: dict[int, OffersTask] = {}
+        self._past = Past()
         self.rebalances = 0
         self.flush_seconds = 0.0
         self._collecting_s = 0.0
@@ -350,6 +352,7 @@ class Worker:
             memory=memory,
             about=settings.about,
             thresholds=settings.thresholds,
+            past=self._past,
         )
 
     async def _flush_on(self) -> None:

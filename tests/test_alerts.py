@@ -241,7 +241,7 @@ def pint() -> Path:
     if program.exists() and program.stat().st_mtime > (source / "go.sum").stat().st_mtime:
         return program
     if go is None:
-        lacking = "Go is missing, which builds pint"
+        lacking = "Go is missing, which builds pint: install it (Debian: golang-go)"
         if os.environ.get("CI") == "true":
             pytest.fail(lacking, pytrace=False)
         pytest.skip(lacking)

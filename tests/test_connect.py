@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -109,6 +110,14 @@ def test_without_topics_nothing_starts(tmp_path: Path, kafka: str, prefix: str) 
     """Where the topics are missing, one line says so."""
     env = KEY | {"RICOCHET_KAFKA": kafka, "RICOCHET_TOPIC_PREFIX": prefix}
     assert "is missing" in ended("connect", "bluesky", cwd=tmp_path, env=env).complaint()
+
+
+def test_without_kafka_nothing_starts(tmp_path: Path) -> None:
+    """Where Kafka does not answer, one line says so, and not one more of what its client would say."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen
+        env = KEY | {"RICOCHET_KAFKA": f"127.0.0.1:{deaf.getsockname()[1]}"}
+        assert "Kafka at 127.0.0.1" in ended("connect", "bluesky", cwd=tmp_path, env=env).complaint()
 
 
 def reads(child: Child, jetstream: Jetstream) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ricochet.demo import play
+from ricochet.demo import picture, play
 from ricochet.simulator import simulate
 from streams.embedded import Embedded
 from tests.crowd import NOON
@@ -166,3 +166,9 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     assert len(once) > 20
     assert played(3, 97) == once
     assert played(4, 10_000) != once
+
+
+def test_the_picture_is_of_this_version() -> None:
+    """The README's picture of the demo is what the demo shows."""
+    page = Path(__file__).parent.parent / "docs" / "demo.svg"
+    assert page.read_text() == picture(), "make docs"

@@ -217,6 +217,14 @@ def test_a_report_is_added_to_what_stdout_holds(tmp_path: Path) -> None:
     assert [json.loads(line)["type"] for line in report] == ["cascade", "offer"]
 
 
+def test_a_report_on_stdout_is_alone_there(tmp_path: Path) -> None:
+    """With `-` for the report or the edges, stdout holds their lines and the counts are said on stderr."""
+    result = ended("replay", jsonl(tmp_path / "e", POST, SHARE), "--report", "-", "--edges", "-", cwd=tmp_path)
+    lines = [json.loads(line) for line in result.out.splitlines()]
+    assert [line.get("type", "edge") for line in lines] == ["cascade", "offer", "input", "edge"]
+    assert result.err.startswith("2 events")
+
+
 def test_bad_lines_are_named_and_the_good_ones_used(tmp_path: Path) -> None:
     """A bad line, or a bad part of one, is named with its place and reason on stderr; the rest counts."""
     good_one, good_two = json.dumps(POST), json.dumps(SHARE)
@@ -326,7 +334,9 @@ def make_bad_things(folder: Path) -> None:
         "report --state missing",
         "report --state nonsense",
         "report --state folder",
+        "report --state .",
         "report --out missing/r --state nonsense",
+        "demo --seed -5",
         "nonsense",
         "--bogus",
     ],

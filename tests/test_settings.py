@@ -155,6 +155,8 @@ def test_every_setting_can_stand_in_the_environment_and_beats_the_file(here: Her
     assert shown["port"] == ("2", "environment")
     assert shown["host"] == ("127.0.0.9", "file")
     assert shown["offers_shown"] == ("50", "default")
+    shown = in_force(here, tmp_path, {"ricochet_port": "2", "RICOCHET_NETWORK_RETENTION_DAYS__X": "30"})
+    assert (shown["port"][1], shown["network_retention_days"][1]) == ("environment", "environment")
     everything = {PREFIX + name.upper(): in_environment(name) for name in VALUES}
     assert in_force(here, tmp_path, everything) == {name: (shown, "environment") for name, (_, shown) in VALUES.items()}
 

@@ -14,8 +14,9 @@ from spread.conditions import NAMES
 from spread.registry import JobOffer
 from spread.thresholds import DEFAULTS
 from streams.embedded import Embedded
-from streams.watch import Alert
-from tests.drive import decoded
+from streams.past import Past
+from streams.watch import Alert, Watch
+from tests.drive import Drive, decoded
 from tests.worlds import NOON, Event
 
 MINUTE = 60_000
@@ -152,6 +153,23 @@ def test_an_offer_is_held_against_its_company_s_past_ones(state: Path) -> None:
         alerts = list(looks(engine, 0, 2 * DAY, 10))
     assert [(alert.offer, alert.condition) for alert in alerts] == [("o", "gone_quiet_early")]
     assert float(alerts[0].values["past_offers"]) > 20
+
+
+def test_stages_of_one_process_share_the_past() -> None:
+    """An offer is held against its company's past ones where each of them is in another stage, as on a worker."""
+    jobs = {id: JobOffer(id=id, company="Korrigan") for id in ("o", *(f"old{n}" for n in range(5)))}
+    past, stages = Past(), [Drive() for _ in jobs]
+    for stage, id in zip(stages, jobs, strict=True):
+        start = 0 if id == "o" else -9 * DAY
+        stage.feed([post(id, start), *(share(id, n, start + 60 * n) for n in range(40) if start)])
+    watches = [Watch(stage.pipeline.offers, lambda id: jobs[id], DEFAULTS, past) for stage in stages]
+    alerts = [
+        alert
+        for minute in range(0, 2 * DAY, 10)
+        for watch, stage in zip(watches, stages, strict=True)
+        for alert in watch.look(stage.offers, START + minute * MINUTE)
+    ]
+    assert [(alert.offer, alert.condition) for alert in alerts] == [("o", "gone_quiet_early")]
 
 
 def test_clicks_on_a_quiet_offer_are_told_of() -> None:
