@@ -14,11 +14,13 @@ from spread.events import DAY_MS, AnyEvent, Forget, Rejected, decode
 from spread.offer import Offer
 from spread.registry import JobOffer
 from spread.thresholds import Thresholds
+from streams.clock import wall_clock
 from streams.health import Health
 from streams.keeping import FOREVER, Keeping
 from streams.pipeline import Pipeline
 from streams.stage import MEMORY
 from streams.state import State
+from streams.suppression import adopt
 from streams.watch import Alert, Watch
 
 _HOUR_MS: Final = 3_600_000
@@ -35,6 +37,7 @@ class Embedded:
         self._folder = tempfile.TemporaryDirectory(prefix="ricochet-") if path is None else None
         self._state = State(path or Path(self._folder.name) / "state", throwaway=path is None)  # type: ignore[union-attr]
         self._pipeline = Pipeline(self._state.people, self._state.offers, self.health, keeping=keeping, memory=memory)
+        self._adopt(keeping)
         self._expired_at: int | None = None
         self._watch: Watch | None = None
 
@@ -62,7 +65,7 @@ class Embedded:
         if wall is not None:
             now = min(now, wall + DAY_MS)
         with self._state.trouble():
-            self._pipeline.feed(events, now)
+            self._pipeline.feed(events, now or wall or 0)  # an erasure alone is of now, to be remembered for long
             self._pipeline.flush()
             is_due = self._expired_at is None or now - self._expired_at >= _HOUR_MS
             if is_due:
@@ -139,6 +142,21 @@ class Embedded:
         """Bytes of the state file."""
         with self._state.trouble():
             return self._state.nbytes()
+
+    def _adopt(self, keeping: Keeping) -> None:
+        """Take over whom an older version remembered as erased."""
+        try:
+            with self._state.trouble():
+                adopted = [
+                    adopt(table, keeping.suppression_key, wall_clock() + DAY_MS)
+                    for table in (self._state.people, self._state.offers)
+                ]
+            if any(adopted):
+                self._state.commit({})
+                self._state.settle()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the state; what was fed is kept, unless the state is thrown away."""

@@ -13,7 +13,9 @@ from typing import IO, Final
 from spread.facts import NewerEncoding
 from streams.table import SUFFIX, Table
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+_OLDEST: Final = 2
+"""The oldest format that is read: its list of who was erased had no key yet, see `streams.suppression.adopt`."""
 _APPLICATION: Final = 0x5249434F  # what tells a state file from the database of another program
 
 
@@ -212,8 +214,13 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
     application, format_, written = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
     if written and application != _APPLICATION:
         raise StateError(f"{path} is the database of another program")
-    if written and format_ != FORMAT:
-        raise StateError(f"{path} has format {format_}, this version reads {FORMAT}")
+    if written and format_ > FORMAT:
+        raise StateError(f"{path} has format {format_}, this version reads {FORMAT}: upgrade Ricochet")
+    if written and format_ < _OLDEST:
+        raise StateError(
+            f"{path} has format {format_}, this version reads {_OLDEST} and {FORMAT}: move it away, make it anew with"
+            " `ricochet replay` of the events, and forget again who was erased"
+        )
 
 
 def _make(connection: sqlite3.Connection) -> None:

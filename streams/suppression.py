@@ -12,6 +12,8 @@ from spread.facts import digest
 from streams.table import SUFFIX, Table
 
 _MARKS: Final = b"\0suppressed"
+_UNKEYED: Final = b"\0forgotten"
+"""The same of encodings 1 and 2: a row for the digest itself, without a key and without a time."""
 _DIGEST: Final = 8
 _STEP_MS: Final = 60_000
 """An entry is written anew for a repeated erasure only if it moves its end by so much."""
@@ -39,7 +41,11 @@ class Suppressed:
 
     def add(self, account: str, table: Table, now: int) -> bool:
         """Have an account here from `now` (ms) on; whether it was not before."""
-        mark = self._mark(digest(account).to_bytes(_DIGEST, "little"))
+        return self.add_digest(digest(account), table, now)
+
+    def add_digest(self, of: int, table: Table, now: int) -> bool:
+        """The same, where no more is known of the account than its digest."""
+        mark = self._mark(of.to_bytes(_DIGEST, "little"))
         known = self._since.get(mark)
         if known is None or now >= known + _STEP_MS:
             self._since[mark] = now
@@ -54,3 +60,18 @@ class Suppressed:
 
     def _mark(self, of: bytes) -> bytes:
         return blake2b(of, digest_size=SUFFIX, key=self._key).digest()
+
+
+def adopt(table: Table, key: bytes, now: int) -> bool:
+    """Take over the accounts that encodings 1 and 2 remembered as erased; whether there were any.
+
+    Those did not say when: `now` (ms) is no earlier than the stages' time can have been then.
+    """
+    unkeyed = [*table.rows(_UNKEYED)]
+    if unkeyed:
+        suppressed = Suppressed(key, table)
+        for row in unkeyed:
+            suppressed.add_digest(int.from_bytes(row[-_DIGEST:], "big"), table, now)
+    for row in unkeyed:  # last, so that a crash between two writes leaves an account in one of both lists
+        table.discard(row)
+    return bool(unkeyed)

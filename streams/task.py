@@ -146,7 +146,8 @@ class Task:
 
     def _now(self, wall: int) -> int:
         # The retention counts in event time, but one event from the far future must not expire everything.
-        return min(self._newest, wall + DAY_MS)
+        # What comes before any event is of now: an erasure, which is to be remembered for long.
+        return min(self._newest or wall, wall + DAY_MS)
 
     def _reject(self, rejected: Rejected, message: Incoming) -> None:
         self._health.rejected[rejected.reason] += 1

@@ -15,7 +15,7 @@ from typing import Any, Final
 import faust
 from faust.types import TP, EventT
 
-from spread.events import MAX_MESSAGE_BYTES
+from spread.events import DAY_MS, MAX_MESSAGE_BYTES
 from spread.offer import Offer
 from spread.partition import partition
 from spread.registry import JobOffer
@@ -29,6 +29,7 @@ from streams.membership import Membership
 from streams.past import Past
 from streams.reading import Reading
 from streams.rows import PartitionRows
+from streams.suppression import adopt
 from streams.tables import RowsTable, send_rows
 from streams.task import Flush, Incoming, OffersTask, PeopleTask, Task
 from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVENTS, Layout
@@ -296,6 +297,7 @@ class Worker:
         self._offers = {n: self._task(OffersTask, n) for topic, n in mine if topic == offers}
         for task in self.tasks:
             task.recorded_at, task.took_at = wall_clock(), time.monotonic()
+            adopt(task.rows, self.settings.keeping.suppression_key, wall_clock() + DAY_MS)
         for task in self._offers.values():
             task.announce()
         self._reading.begin(starts, mine)

@@ -30,6 +30,8 @@ HASHING = Hashing(KEY.encode())
 GOES, STAYS, BOSS = "bluesky:did:plc:goes", "bluesky:did:plc:stays", "bluesky:did:plc:boss"
 NAMED = {GOES: "Ana Who Goes", STAYS: "Bo Who Stays"}
 EVENT: dict[str, Any] = {"v": 1, "network": "bluesky", "offer": "o"}
+STEP_MS = 1_000
+"""Of a worker's clearing up, with what is set for it."""
 FORMATS = ("gexf", "graphml", "csv", "parquet")
 
 

@@ -15,8 +15,8 @@ from ricochet.copies import erase_old
 from streams.clock import wall_clock
 from streams.topics import OFFERS_TABLE, PEOPLE_TABLE
 from tests.crew import PARTITIONS, Crew, crew
+from tests.erasure import ENV, HASHING, STEP_MS, files, lines, tells
 from tests.processes import Child, until
-from tests.test_erasure import ENV, HASHING, STEP_MS, files, lines, tells
 
 OLD_MS = 60_000
 ROOT = HASHING.name("bluesky:post")

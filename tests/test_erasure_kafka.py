@@ -40,6 +40,7 @@ from tests.erasure import (
     KEY,
     NAMED,
     STAYS,
+    STEP_MS,
     answered,
     at,
     consents,
@@ -55,7 +56,6 @@ from tests.erasure import (
 )
 from tests.processes import good, until
 
-STEP_MS = 1_000
 CARRYING = (SOCIAL_EVENTS, OFFER_EVENTS, REJECTED)
 """The topics that carry accounts for as long as their retention."""
 NAMELESS = {SPREAD: b'"nodes":7', ALERTS: b'"takes_off"', OFFERS: b"Data Engineer"}

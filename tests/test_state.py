@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from spread.events import AnyEvent, Rejected, decode
 from streams.embedded import Embedded
 from streams.state import FORMAT, Rows, State, StateError
+from tests import old_states
+from tests.crew import assert_same, embedded
 from tests.crowd import crowd
-from tests.processes import ended
+from tests.processes import ended, good
 
 PAGE = 4_096
 KEYS = st.sampled_from([b"a", b"a\0\0", b"b", b"\0own", b"\xff", "é".encode()])
@@ -179,6 +181,47 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(StateError):
         State(path).close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("encoding", old_states.ENCODINGS)
+def test_a_state_of_an_older_encoding_is_gone_on_with(tmp_path: Path, encoding: int) -> None:
+    """Who was erased stays so though everything is fed again, and is known by its keyed mark alone, in every byte."""
+    path, env = tmp_path / "state", {"RICOCHET_SUPPRESSION_KEY": "a key of sixteen"}
+    before, erased, after = old_states.BEFORE, old_states.ERASED, old_states.AFTER
+    old_states.put(encoding, path)
+    tables = ("people", "offers")
+    for table in tables:
+        told = old_states.tells(erased, old_states.rows(path, table))
+        assert len(told) == len(erased)
+        assert all(row.startswith(old_states.UNKEYED) for row in told)
+    wanted = embedded(before + erased, tmp_path)
+    good("report", "--state", path, "--out", "given", "--edges", "given-edges", cwd=tmp_path, env=env)
+    assert_same(((tmp_path / "given").read_bytes(), (tmp_path / "given-edges").read_bytes()), wanted)
+    for table in tables:
+        rows = old_states.rows(path, table)
+        assert not old_states.tells(erased, rows)
+        assert old_states.tells(before[:100], rows), "who was not erased is there"
+        assert sum(row.startswith(b"\0suppressed") for row in rows) == len(erased)
+    assert old_states.UNKEYED not in b"".join(one.read_bytes() for one in tmp_path.glob("state*"))
+
+    (tmp_path / "again").write_bytes(b"".join(before + after))
+    good("replay", "again", "--state", path, "--report", "given", "--edges", "given-edges", cwd=tmp_path, env=env)
+    given = b"".join((tmp_path / "given").read_bytes().splitlines(keepends=True)[:-1])
+    assert_same((given, (tmp_path / "given-edges").read_bytes()), embedded(before + erased + after, tmp_path))
+    assert not any(old_states.tells(erased, old_states.rows(path, table)) for table in tables)
+
+
+def test_a_state_of_the_oldest_format_says_how_to_make_it_anew(tmp_path: Path) -> None:
+    """Its rows have other names: it is left as it is, with a line that says what to do."""
+    path = tmp_path / "state"
+    State(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    before = path.read_bytes()
+    told = ended("report", "--state", path, cwd=tmp_path).complaint()
+    assert "has format 1" in told
+    assert "`ricochet replay`" in told
     assert path.read_bytes() == before
 
 
