@@ -188,9 +188,11 @@ class Journal:
 
     def note(self, entry: Entry) -> None:
         """Add to the index, with the open page."""
+        before = self._open.entries.get(entry.id)
+        if before is not None:
+            self._count(before, -1)
+        self._count(entry, 1)
         self._open.entries[entry.id] = self._entries[entry.id] = entry
-        if entry.kind != "follow":
-            self._accounts[entry.account] += 1
         if entry.kind in ("post", "quote", "reply") and entry.account in self.own:
             self.own.add(entry.id)
 
@@ -239,15 +241,18 @@ class Journal:
             for entry in page.entries.values():
                 if self._entries.get(entry.id) is entry:
                     del self._entries[entry.id]
-                if entry.kind != "follow":
-                    self._accounts[entry.account] -= 1
-                    if not self._accounts[entry.account]:
-                        del self._accounts[entry.account]
+                self._count(entry, -1)
             for gone in page.gone.values():
                 if self._gone.get(gone.id) is gone:
                     del self._gone[gone.id]
         self._first = number
         self._forgotten = {account for page in self._waiting for account in page.forgotten}
+
+    def _count(self, entry: Entry, by: int) -> None:
+        if entry.kind != "follow":
+            self._accounts[entry.account] += by
+            if not self._accounts[entry.account]:
+                del self._accounts[entry.account]
 
     def rewind(self) -> None:
         """Take back what is not saved: its events are not safe, and it is read again."""
