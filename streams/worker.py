@@ -36,9 +36,8 @@ from streams.topics import OFFER_EVENTS, OFFERS_TABLE, PEOPLE_TABLE, SOCIAL_EVEN
 from streams.watch import Alert
 
 PENDING_BYTES: Final = 64 * 2**20
-"""Messages that a worker takes in at most before it waits for the next flush."""
 _PENDING_SHARE: Final = 8
-"""They are no more than this part of a stage's memory: what comes of them is far larger, and stays until the flush."""
+"""A worker takes in no more messages than this, and than this part of a stage's memory, before the next flush."""
 FLUSH_S: Final = 0.1
 LONGEST_FLUSH_S: Final = 1.0
 _FLUSH_SHARE: Final = 8
