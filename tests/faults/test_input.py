@@ -7,6 +7,7 @@ import random
 import threading
 from collections import Counter
 from pathlib import Path
+from zlib import crc32
 
 from kafka import KafkaProducer
 
@@ -23,13 +24,18 @@ YEAR_MS = 365 * DAY_MS
 
 
 def skewed(seed: int, n: int) -> list[bytes]:
-    """Give `n` deliveries up to now: a tenth of them repeated, clocks off by up to a day, some a year old; shuffled."""
+    """Give `n` deliveries up to now: a tenth of them repeated, some a year old; shuffled.
+
+    The clocks of accounts are off by up to a day, so that in a cascade what came of a post may be before it.
+    """
     rng = random.Random(seed)
     events = [json.loads(line) for line in crowd(seed, n * 9 // 10)]
     ahead = wall_clock() - max(event["at"] for event in events)
-    skew = {"x": DAY_MS * 23 // 24, "bluesky": -DAY_MS, "linkedin": 0}
+    skews = DAY_MS * 23 // 24, -DAY_MS, 0
     for event in events:
-        event["at"] += ahead + skew[event["network"]] - (YEAR_MS if rng.random() < 0.03 else 0)
+        event["at"] += ahead + skews[crc32(event.get("actor", event["id"]).encode()) % len(skews)]
+        if rng.random() < 0.03 and event["kind"] != "delete":  # a deletion so old takes its account's lists with it
+            event["at"] -= YEAR_MS
     lines = [json.dumps(event).encode() + b"\n" for event in events]
     lines += rng.sample(lines, n - len(lines))
     rng.shuffle(lines)
